@@ -1,0 +1,47 @@
+# Every target does all the set-up it needs: on a fresh clone `make test` is enough.
+
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+READY := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fuzz bench docs clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## (.*)/  make \1	\2/' | expand -t 16
+
+setup: $(READY) ## make .venv and install striate with its tools (PYTHON=python3.12 for another Python)
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Installing into .venv; the first time takes some minutes."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	@touch $@
+
+demo: $(READY) ## read, build and train a small network
+	$(BIN)/python examples/demo.py
+
+# One thread per worker, or the workers would contend for the cores.
+test: $(READY) ## run the tests (WORKERS=8 for more processes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+check: $(READY) ## check format, lint, types and documentation
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@$(MAKE) --no-print-directory docs
+
+fuzz: $(READY) ## try 100,000 generated texts on the notation
+	$(BIN)/python tests/fuzz.py --texts 100000
+
+bench: $(READY) ## measure the time to start
+	$(BIN)/python bench/startup.py
+
+# The variable silences a notice about the future of the theme, not about our pages.
+docs: $(READY) ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+clean: ## remove what these targets made, .venv too
+	rm -rf .venv build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,59 @@
+"""The IDX format of MNIST: http://yann.lecun.com/exdb/mnist (LeCun, Cortes, Burges 1998).
+
+Four bytes 0, 0, 8 (unsigned bytes), D; D sizes as big-endian 32-bit numbers; then the bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.errors import DataError
+
+LARGEST = 4 * 2**30  # bytes; 1,400 times MNIST's test images, and still fits a desktop's memory
+CHUNK = 2**20
+
+
+def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """The array in an IDX file, plain or compressed (.gz), read-only.
+
+    Args:
+        dimensions: how many it must have: 3 for images, 1 for labels.
+
+    Raises DataError, naming the file, where it is not of this form or not of the size that its
+    header says. The header's word allocates nothing: memory grows with the bytes that come.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            return _array(stream, dimensions)
+    except (OSError, EOFError, ValueError, zlib.error) as reason:
+        raise DataError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from None
+
+
+def _array(stream: IO[bytes], dimensions: int) -> NDArray[np.uint8]:
+    magic = bytes([0, 0, 8, dimensions])
+    header = stream.read(4 + 4 * dimensions)
+    if header[:4] != magic:
+        raise ValueError(f"begins with {header[:4].hex()}, not with {magic.hex()}")
+    if len(header) < 4 + 4 * dimensions:
+        raise ValueError("ends within its header")
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    size, said = math.prod(shape), " x ".join(map(str, shape))
+    if size > LARGEST:
+        raise ValueError(f"its header says {said} bytes, more than the {LARGEST} read here")
+    content = bytearray()
+    while chunk := stream.read(min(CHUNK, size + 1 - len(content))):  # one more, to see the end
+        content += chunk
+    if len(content) != size:
+        found = "more" if len(content) > size else f"only {len(content)}"
+        raise ValueError(f"its header says {said} bytes, but {found} follow")
+    array = np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    array.flags.writeable = False
+    return array

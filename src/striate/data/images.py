@@ -1,0 +1,89 @@
+"""Labelled images in memory, and the splits a run trains, chooses and is judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.order import shuffled
+from striate.errors import DataError
+from striate.layers.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images of one size with the number of the class of each.
+
+    Attributes:
+        pixels: uint8, (count, height, width, depth), 0 to 255.
+        labels: int64, (count,), each the position of a name in `classes`.
+        classes: the names of the classes.
+
+    Raises DataError where these disagree, or where there is no image at all.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
+            raise DataError(
+                "pixels must be uint8 of (count, height, width, depth), "
+                f"not {self.pixels.dtype} of {self.pixels.shape}"
+            )
+        if self.labels.shape != (len(self.pixels),):
+            raise DataError(f"{len(self.pixels)} images, but {self.labels.size} labels")
+        if self.pixels.size == 0:
+            raise DataError("there are no images")
+        wrong = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
+        if wrong.size:
+            raise DataError(
+                f"image {wrong[0]} (counted from 0) has label {self.labels[wrong[0]]}, "
+                f"but the classes are 0 to {len(self.classes) - 1}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def volume(self) -> Volume:
+        """The volume of one image."""
+        return Volume(*self.pixels.shape[1:])
+
+    def take(self, positions: NDArray[np.int64]) -> Images:
+        """The images at these positions, in this order."""
+        return Images(self.pixels[positions], self.labels[positions], self.classes)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a run trains on, chooses by (held out from training) and is judged on, once, at its end.
+
+    Attributes:
+        source: where they come from, as a person gave it.
+    """
+
+    source: str
+    train: Images
+    validation: Images
+    test: Images
+
+
+def hold_out(images: Images, fraction: float, seed: int = 0) -> tuple[Images, Images]:
+    """Split images in two, (kept, held out), with every class in the same proportion.
+
+    A class of at least two images gives at least one. The choice depends on the seed and the
+    labels alone. Raises DataError where no class has two images.
+    """
+    held = np.zeros(len(images), dtype=bool)
+    for label in range(len(images.classes)):
+        members = np.flatnonzero(images.labels == label)
+        if len(members) > 1:
+            count = max(1, round(fraction * len(members)))
+            held[members[shuffled(len(members), seed, label)[:count]]] = True
+    if not held.any():
+        raise DataError(f"{len(images)} images, one a class: too few to hold any out")
+    return images.take(np.flatnonzero(~held)), images.take(np.flatnonzero(held))

@@ -1,0 +1,426 @@
+"""Script to steps: blocks called, groups repeated, every volume worked out and checked.
+
+The one place where volumes flow. What a text gets wrong about them is said here, at its place.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from striate.errors import (
+    DoesNotFit,
+    Misfit,
+    NotationError,
+    Place,
+    TooLarge,
+    UnknownWord,
+    VolumeMismatch,
+    nearest,
+)
+from striate.layers import JOINS, BatchNorm, Layer, Shortcut, Volume
+from striate.notation.words import layer_of
+from striate.notation.write import write_item
+from striate.tree import (
+    Block,
+    Branches,
+    Call,
+    Check,
+    Item,
+    Label,
+    Reference,
+    Repeat,
+    Script,
+    Sequence,
+    Word,
+    number_value,
+)
+
+MOST_LAYERS = 100_000
+DEEPEST_CALL = 40
+INPUT = -1
+
+
+@dataclass(slots=True)
+class Step:
+    """One layer where it stands in the network. Not changed once the network is made.
+
+    Attributes:
+        index: its position in the order of computation.
+        name: the dotted path, which is also the module's: `basic3.add1.branch1.conv2`.
+        layer: the layer itself.
+        inputs: indices of the steps whose volumes it meets; INPUT (-1) is the network's input.
+        met: the volume it meets (of a join, the first).
+        volume: its output volume.
+        place: where its word stands in the text, if there is one.
+    """
+
+    index: int
+    name: str
+    layer: Layer
+    inputs: tuple[int, ...]
+    met: Volume
+    volume: Volume
+    place: Place | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class Part:
+    """Steps that belong together: the network, a block, a labelled group, a join, one of its branches.
+
+    Attributes:
+        name: the dotted path; empty for the network.
+        kind: network, block, group, head, add, concat or branch.
+        title: how the text names it (`basic(64)`).
+        children: steps and parts in order. Of a join: its branches, then its own step.
+    """
+
+    name: str
+    kind: str
+    title: str = ""
+    children: list[Step | Part] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict, repr=False)
+    taken: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def steps(self) -> Iterator[Step]:
+        """All steps inside, in the order of computation."""
+        for child in self.children:
+            if isinstance(child, Step):
+                yield child
+            else:
+                yield from child.steps()
+
+    def name_for(self, base: str, numbered: bool = True) -> str:
+        """A path for a new child: `conv1`, `conv2`; a label stands as it is."""
+        if numbered:
+            count = self.counts.get(base, 0) + 1
+            while f"{base}{count}" in self.taken:
+                count += 1
+            self.counts[base] = count
+            base = f"{base}{count}"
+        return f"{self.name}.{base}" if self.name else base
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """All that follows from a script: the steps in order, the tree of parts, the outputs."""
+
+    steps: tuple[Step, ...]
+    main: Part
+    heads: dict[str, Part]
+    output: int
+    head_outputs: dict[str, int]
+    labels: dict[str, int]
+
+
+def expand(script: Script) -> Expansion:
+    """Works out every step of a script.
+
+    Raises:
+        DoesNotFit, VolumeMismatch, UnknownWord, TooLarge: all NotationErrors, placed.
+    """
+    return _Expander(script).run()
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What a sequence can see: the arguments of its block, the labels, the calls that led here."""
+
+    known: Mapping[str, int]
+    labels: MutableMapping[str, int]
+    calls: tuple[Call, ...] = ()
+    repeated: bool = False
+
+
+class _Expander:
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.blocks = {each.name: each for each in script.blocks}
+        self.steps: list[Step] = []
+        self.visited = 0
+        self.direct: int | None = None  # the step whose word stands directly before this one
+
+    def run(self) -> Expansion:
+        labels: dict[str, int] = {}
+        scope = _Scope({}, labels)
+        main = Part("", "network", taken=_labels(self.script.body))
+        output = self.sequence(main, self.script.body, INPUT, scope)
+        heads, head_outputs = {}, {}
+        for head in self.script.heads:
+            if head.name in heads or hasattr(main, head.name) or head.name in main.taken:
+                raise NotationError(f"there is already a {head.name}", head.place)
+            start = self.labelled(head.label, head.place, scope)
+            heads[head.name] = Part(head.name, "head", taken=_labels(head.body))
+            self.direct = None
+            head_outputs[head.name] = self.sequence(heads[head.name], head.body, start, scope)
+        self.settle_biases()
+        self.refuse_unused({output, *head_outputs.values()})
+        return Expansion(tuple(self.steps), main, heads, output, head_outputs, labels)
+
+    # -- sequences and items
+
+    def sequence(self, part: Part, items: Sequence, at: int, scope: _Scope) -> int:
+        """Adds the items to the part, starting from the volume of step `at`; returns the last step."""
+        for item in items:
+            at = self.item(part, item, at, scope)
+        return at
+
+    def item(self, part: Part, item: Item, at: int, scope: _Scope, label: str = "") -> int:
+        self.visited += 1
+        if self.visited > 4 * MOST_LAYERS:
+            raise TooLarge(f"the network has more than {MOST_LAYERS:,} layers", item.place)
+        match item:
+            case Word():
+                return self.word(part, item, at, scope, label)
+            case Call():
+                return self.call(part, item, at, scope, label)
+            case Repeat():
+                return self.repeat(part, item, at, scope, label)
+            case Branches():
+                return self.branches(part, item, at, scope, label)
+            case Check():
+                return self.check(item, at, scope)
+            case Label():
+                return self.label(part, item, at, scope)
+            case Reference():
+                self.direct = None
+                return self.labelled(item.name, item.place, scope)
+
+    def word(self, part: Part, word: Word, at: int, scope: _Scope, label: str) -> int:
+        try:
+            layer = layer_of(word, scope.known)
+            if isinstance(layer, Shortcut):
+                layer.volume(self.volume(at))
+                for each in layer.expand(self.volume(at)):
+                    at = self.add(part, each, (at,), word.place, scope, "")
+                return at
+            return self.add(part, layer, (at,), word.place, scope, label)
+        except Misfit as misfit:
+            message = f"{write_item(word)} {misfit.message}"
+            raise self.placed(DoesNotFit, word.place, scope, message, misfit.note, misfit.hints) from None
+
+    def call(self, part: Part, call: Call, at: int, scope: _Scope, label: str) -> int:
+        if len(scope.calls) >= DEEPEST_CALL:
+            raise TooLarge(f"blocks call blocks more than {DEEPEST_CALL} deep", call.place)
+        block = self.blocks[call.block]
+        known = self.arguments(block, call, scope)
+        shown = ", ".join(
+            str(value) if each.default is None else f"{each.name}={value}"
+            for each, value in zip(block.parameters, known.values(), strict=True)
+            if value != each.default
+        )
+        inner = Part(
+            part.name_for(label or call.block, not label or scope.repeated),
+            "block",
+            f"{call.block}({shown})",
+            taken=_labels(block.body),
+        )
+        part.children.append(inner)
+        return self.sequence(inner, block.body, at, _Scope(known, {}, (*scope.calls, call)))
+
+    def arguments(self, block: Block, call: Call, scope: _Scope) -> dict[str, int]:
+        given = dict(call.arguments)
+        known = {}
+        for each in block.parameters:
+            value = given.get(each.name, each.default)
+            if value is None:
+                raise NotationError(f"{block.name} lacks its {each.name}", call.place)
+            try:
+                known[each.name] = number_value(value, scope.known)
+            except ArithmeticError as error:
+                message = f"{block.name} has a bad {each.name}"
+                raise self.placed(NotationError, call.place, scope, message, str(error)) from None
+        return known
+
+    def repeat(self, part: Part, repeat: Repeat, at: int, scope: _Scope, label: str) -> int:
+        try:
+            times = number_value(repeat.times, scope.known)
+        except ArithmeticError as error:
+            raise self.placed(NotationError, repeat.place, scope, str(error)) from None
+        if times < 1:
+            message = f"a group is repeated at least once, not {times} times"
+            raise self.placed(NotationError, repeat.place, scope, message)
+        if label:
+            group = Part(part.name_for(label, scope.repeated), "group", label, taken=_labels(repeat.body))
+            part.children.append(group)
+            part = group
+        first = len(self.steps)
+        for done in range(times):
+            inner = replace(scope, labels=ChainMap({}, scope.labels), repeated=times > 1 or scope.repeated)
+            at = self.sequence(part, repeat.body, at, inner if times > 1 else scope)
+            if done == 0 and (layers := (len(self.steps) - first) * times) > MOST_LAYERS:
+                message = f"the group repeated {times:,} times makes {layers:,} layers"
+                raise TooLarge(message, repeat.place, f"at most {MOST_LAYERS:,}")
+        return at
+
+    def branches(self, part: Part, item: Branches, at: int, scope: _Scope, label: str) -> int:
+        join = Part(part.name_for(label or item.kind, not label or scope.repeated), item.kind)
+        part.children.append(join)
+        ends = []
+        for number, branch in enumerate(item.branches, 1):
+            inner = Part(f"{join.name}.branch{number}", "branch", taken=_labels(branch))
+            join.children.append(inner)
+            self.direct = None
+            ends.append(self.sequence(inner, branch, at, scope))
+        layer = JOINS[item.kind](branches=len(ends))
+        volumes = [self.volume(end) for end in ends]
+        try:
+            joined = layer.join(volumes)
+        except Misfit as misfit:
+            raise self.mismatch(item, misfit, join, volumes, at, scope) from None
+        self.direct = None
+        step = Step(len(self.steps), join.name, layer, tuple(ends), volumes[0], joined, item.place)
+        self.steps.append(step)
+        join.children.append(step)
+        return step.index
+
+    def check(self, check: Check, at: int, scope: _Scope) -> int:
+        found = self.volume(at)
+        if found != check.volume:
+            last = "the input" if at == INPUT else self.steps[at].name
+            message = f"the volume here is {found}, not {check.volume}"
+            raise self.placed(VolumeMismatch, check.place, scope, message, f"{last} gives {found}")
+        return at
+
+    def label(self, part: Part, label: Label, at: int, scope: _Scope) -> int:
+        own = scope.labels.maps[0] if isinstance(scope.labels, ChainMap) else scope.labels
+        if label.name in own:
+            raise self.placed(
+                NotationError, label.place, scope, f"there is already a label {label.name}"
+            )
+        at = self.item(part, label.item, at, scope, label.name)
+        scope.labels[label.name] = at
+        return at
+
+    def labelled(self, name: str, place: Place | None, scope: _Scope) -> int:
+        if name not in scope.labels:
+            hint = nearest(name, scope.labels)
+            message = f"there is no label {name!r} here"
+            raise self.placed(UnknownWord, place, scope, message, hints=(hint,))
+        return scope.labels[name]
+
+    # -- steps
+
+    def volume(self, at: int) -> Volume:
+        return self.script.input if at == INPUT else self.steps[at].volume
+
+    def add(
+        self,
+        part: Part,
+        layer: Layer,
+        inputs: tuple[int, ...],
+        place: Place | None,
+        scope: _Scope,
+        label: str,
+    ) -> int:
+        if len(self.steps) >= MOST_LAYERS:
+            raise TooLarge(f"the network has more than {MOST_LAYERS:,} layers", place)
+        if isinstance(layer, BatchNorm) and self.direct == inputs[0]:
+            before = self.steps[inputs[0]]
+            if getattr(before.layer, "bias", "") == "auto":
+                before.layer = _with_bias(before.layer, "no")
+        met = self.volume(inputs[0])
+        name = part.name_for(label or layer.kind, not label or scope.repeated)
+        step = Step(len(self.steps), name, layer, inputs, met, layer.volume(met), place)
+        self.steps.append(step)
+        part.children.append(step)
+        self.direct = step.index
+        return step.index
+
+    def settle_biases(self) -> None:
+        """A bias that nothing took away is there."""
+        settled: dict[Layer, Layer] = {}
+        for step in self.steps:
+            if getattr(step.layer, "bias", "") == "auto":
+                if step.layer not in settled:
+                    settled[step.layer] = _with_bias(step.layer, "yes")
+                step.layer = settled[step.layer]
+
+    def refuse_unused(self, outputs: set[int]) -> None:
+        """A volume that nothing reads is a mistake, not a network."""
+        used = {index for step in self.steps for index in step.inputs} | outputs
+        for step in self.steps:
+            if step.index not in used:
+                message = f"nothing uses the volume of {step.name}"
+                raise NotationError(message, step.place, hints=["label it and refer to it, or leave it out"])
+
+    # -- what went wrong
+
+    def placed(
+        self,
+        kind: type[NotationError],
+        place: Place | None,
+        scope: _Scope,
+        message: str,
+        note: str = "",
+        hints: Any = (),
+    ) -> NotationError:
+        """The error with the calls that led to it."""
+        calls = [
+            f"in {write_item(call)}" + (f" at {call.place.line}:{call.place.column}" if call.place else "")
+            for call in reversed(scope.calls)
+        ]
+        return kind(message, place, note, (*hints, *calls[:3]))
+
+    def mismatch(
+        self, item: Branches, misfit: Misfit, join: Part, volumes: list[Volume], at: int, scope: _Scope
+    ) -> NotationError:
+        shown = ", ".join(dict.fromkeys(map(str, volumes)))
+        derivations = [
+            f"branch {number}: {self.derivation(branch, at)}"
+            for number, branch in enumerate(join.children, 1)
+            if isinstance(branch, Part)
+        ]
+        hints = [*derivations, *_agreement(item, volumes)]
+        message = f"{item.kind} {misfit.message}: {shown}"
+        return self.placed(VolumeMismatch, item.place, scope, message, hints=hints)
+
+    def derivation(self, branch: Part, at: int) -> str:
+        """`56x56x64 -> conv3-128/2 28x28x128 -> bn -> relu`: each volume where it changes."""
+        said, volume = [str(self.volume(at))], self.volume(at)
+        for step in branch.steps():
+            word = step.place.text if step.place else step.layer.kind
+            word = " ".join(word.split())
+            said.append(word if step.volume == volume else f"{word} {step.volume}")
+            volume = step.volume
+        if len(said) > 12:
+            said[6:-5] = ["..."]
+        return " -> ".join(said) + ("" if said[-1].endswith(str(volume)) else f" {volume}")
+
+
+def _agreement(item: Branches, volumes: list[Volume]) -> list[str]:
+    """The projection that would make the last branch that differs agree with the first."""
+    target = volumes[0]
+    number = max(n for n, volume in enumerate(volumes) if _differs(item.kind, volume, target))
+    found = volumes[number]
+    for wrong, right, n in ((found, target, number), (target, found, 0)):
+        stride = -(-wrong.height // right.height)
+        if (-(-wrong.height // stride), -(-wrong.width // stride)) != (right.height, right.width):
+            continue
+        depth = right.depth if item.kind == "add" else wrong.depth
+        word = f"shortcut-{depth}" + (f"/{stride}" if stride > 1 else "")
+        agreed = Volume(right.height, right.width, depth)
+        return [f"agrees: {word} at the end of branch {n + 1}, in the place of `id` -> {agreed}"]
+    return []
+
+
+def _differs(kind: str, one: Volume, other: Volume) -> bool:
+    return one != other if kind == "add" else one[:2] != other[:2]
+
+
+def _with_bias(layer: Layer, bias: str) -> Layer:
+    return replace(layer, bias=bias)  # type: ignore[call-arg]  # only called where there is one
+
+
+def _labels(items: Sequence) -> frozenset[str]:
+    """The labels that become names of a part's children."""
+    found: set[str] = set()
+    for item in items:
+        if isinstance(item, Label):
+            found.add(item.name)
+            item = item.item
+        if isinstance(item, Repeat):
+            found |= _labels(item.body)
+    return frozenset(found)

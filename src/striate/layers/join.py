@@ -1,0 +1,50 @@
+"""Where branches meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from striate.errors import Misfit
+from striate.layers.base import Layer
+from striate.layers.volume import Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class Join(Layer):
+    """Several volumes become one. `branches` is how many; the notation writes the branches instead."""
+
+    branches: int = 2
+
+    def join(self, volumes: Sequence[Volume]) -> Volume:
+        """The joined volume. Raises Misfit where the branches disagree."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Join):
+    """`add( ... | ... )`: the sum of volumes that are all the same."""
+
+    kind = "add"
+    in_place = True
+
+    def join(self, volumes: Sequence[Volume]) -> Volume:
+        if len(set(volumes)) > 1:
+            raise Misfit("adds volumes that differ")
+        return volumes[0]
+
+    def operations(self, met: Volume) -> int:
+        return (self.branches - 1) * met.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concat(Join):
+    """`concat( ... | ... )`: volumes of the same height and width, one behind the other in depth."""
+
+    kind = "concat"
+    in_place = True
+
+    def join(self, volumes: Sequence[Volume]) -> Volume:
+        if len({(each.height, each.width) for each in volumes}) > 1:
+            raise Misfit("joins volumes whose height or width differ")
+        return volumes[0]._replace(depth=sum(each.depth for each in volumes))

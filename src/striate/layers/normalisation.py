@@ -1,0 +1,81 @@
+"""Normalisation and dropout: layers that behave otherwise in training than at test time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from striate.layers.base import Layer, Saved
+from striate.layers import settings
+from striate.layers.settings import Choice, Real, Whole
+from striate.layers.volume import Parameters, Volume
+
+YES_NO = Choice("yes", "no")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm(Layer):
+    """`bn`: batch normalisation (Ioffe and Szegedy 2015), a learned scale and shift per channel.
+
+    `scale=no` keeps the scale at 1 (the airbench networks). `momentum` is the weight of the newest
+    batch in the running statistics, PyTorch's sense.
+    """
+
+    kind = "bn"
+    in_place = True
+
+    scale: str = settings.option(YES_NO, "yes")
+    eps: float = settings.option(Real(0, 1), 1e-5)
+    momentum: float = settings.option(Real(0, 1), 0.1)
+
+    def parameters(self, met: Volume) -> Parameters:
+        return Parameters(0, met.depth * (2 if self.scale == "yes" else 1))
+
+    def buffers(self, met: Volume) -> int:
+        return 2 * met.depth
+
+    def operations(self, met: Volume) -> int:
+        return 2 * met.size
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True, fixed=2 * met.depth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalResponseNorm(Layer):
+    """`lrn(5, alpha=1e-4, beta=0.75, k=2)`: a/(k + alpha sum a^2)^beta over n neighbouring channels.
+
+    The formula of Krizhevsky et al. 2012, section 3.3. Caffe, ConvNetJS and PyTorch divide alpha by
+    n; the module is built so that the paper's formula holds.
+    """
+
+    kind = "lrn"
+    in_place = True
+
+    size: int = settings.option(Whole(), 5, position=0)
+    alpha: float = settings.option(Real(0), 1e-4)
+    beta: float = settings.option(Real(0), 0.75)
+    k: float = settings.option(Real(0), 2.0)
+
+    def operations(self, met: Volume) -> int:
+        return met.size * (self.size + 4)
+
+    def saved(self, met: Volume) -> Saved:
+        neighbours = (met.depth + self.size - 1) * met.height * met.width
+        return Saved(input=True, values=neighbours + 2 * met.size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropout(Layer):
+    """`dropout(0.5)`: in training each value is dropped with this probability, the rest scaled up.
+
+    What is kept for the backward pass is the mask: as floating-point values on a CPU.
+    """
+
+    kind = "dropout"
+    in_place = True
+    idle = True
+
+    probability: float = settings.option(Real(0, 1), 0.5, position=0)
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(values=met.size)

@@ -1,0 +1,133 @@
+"""The Network: an immutable value, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.errors import NotationError, Source
+from striate.expand import Expansion, Part, Step, expand
+from striate.layers import Layer, Softmax, Volume
+from striate.notation import read_script, write_script
+from striate.notation.words import word_of
+from striate.tree import Script, Sequence
+
+if TYPE_CHECKING:
+    from striate.account import Account
+    from striate.build import ConvNet
+    from striate.draw.table import Table
+
+
+@dataclass(frozen=True)
+class Network:
+    """A ConvNet, from its text: `striate.read(...)`, or from a script made by a program.
+
+    Two networks are equal where their canonical texts are. Making one works out every volume, and
+    raises a NotationError where a layer does not fit, so that a Network in hand is a valid one.
+    """
+
+    script: Script
+    expansion: Expansion = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "expansion", expand(self.script))
+
+    @classmethod
+    def parse(cls, text: str, source: str = "text") -> Network:
+        """The network that a text writes; `source` is what messages call the text."""
+        return cls(read_script(Source(text, source)))
+
+    @classmethod
+    def of(cls, input: tuple[int, int, int], *layers: Layer, name: str = "") -> Network:
+        """A plain sequence of layers: `Network.of((32, 32, 3), Conv(kernel=3, filters=8), Relu())`."""
+        front = (("name", name),) if name else ()
+        return cls(Script(Volume(*input), tuple(word_of(layer) for layer in layers), front=front))
+
+    @property
+    def front(self) -> dict[str, str]:
+        """The front matter: name, paper, year and whatever else the text says."""
+        return dict(self.script.front)
+
+    @property
+    def name(self) -> str | None:
+        return self.front.get("name")
+
+    @property
+    def input(self) -> Volume:
+        return self.script.input
+
+    @cached_property
+    def output(self) -> Volume:
+        """The volume of the last word."""
+        return self.steps[self.expansion.output].volume
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every layer in the order of computation, heads last."""
+        return self.expansion.steps
+
+    @property
+    def main(self) -> Part:
+        """The tree of parts that the steps make up, heads apart."""
+        return self.expansion.main
+
+    @property
+    def body(self) -> Sequence:
+        return self.script.body
+
+    def __str__(self) -> str:
+        return write_script(self.script)
+
+    def with_input(self, input: tuple[int, int, int]) -> Network:
+        """The same words on another input volume, the checks left out where they no longer hold."""
+        from striate.notation.edit import without_checks
+
+        return Network(without_checks(self.script, Volume(*input)))
+
+    def account(self, **options: Any) -> Account:
+        """Rows and totals: see `striate.account.account`."""
+        from striate.account import account
+
+        return account(self, **options)
+
+    def table(self, **options: Any) -> Table:
+        """The table: in a terminal by rich, in a notebook as HTML."""
+        from striate.draw.table import Table
+
+        return Table(self.account(**options))
+
+    def build(self, initialisation: str = "he") -> ConvNet:
+        """The plain torch.nn.Module: see `striate.build.build`."""
+        from striate.build import build
+
+        return build(self, initialisation)
+
+    def apart(self, step: Step) -> bool:
+        """Whether a step is a final softmax, kept apart from the class scores."""
+        outputs = (self.expansion.output, *self.expansion.head_outputs.values())
+        return isinstance(step.layer, Softmax) and step.index in outputs
+
+
+def read(source: str | Path) -> Network:
+    """The network at a path, in the zoo, or in a text.
+
+    A source with a bracket or a line break in it is a text; else an existing path or one that ends
+    in .net is a file; else it is a name in the zoo.
+
+    Raises:
+        NotationError: the text is no network, or there is no such file or name.
+    """
+    from striate import zoo
+
+    text = str(source)
+    if isinstance(source, str) and ("[" in text or "\n" in text):
+        return Network.parse(text)
+    if isinstance(source, Path) or text.endswith(".net") or "/" in text or Path(text).is_file():
+        try:
+            return Network.parse(Path(source).read_text("utf-8"), text)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
+            raise NotationError(f"{text} cannot be read: {reason}") from None
+    return zoo.read(text)
