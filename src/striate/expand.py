@@ -50,7 +50,8 @@ class Step:
     Attributes:
         index: its position in the order of computation.
         name: the dotted path, which is also the module's: `basic3.add1.branch1.conv2`.
-        layer: the layer itself.
+        layer: the layer itself, its bias settled.
+        stated: the layer as the text has it.
         inputs: indices of the steps whose volumes it meets; INPUT (-1) is the network's input.
         met: the volume it meets (of a join, the first).
         volume: its output volume.
@@ -60,6 +61,7 @@ class Step:
     index: int
     name: str
     layer: Layer
+    stated: Layer
     inputs: tuple[int, ...]
     met: Volume
     volume: Volume
@@ -75,12 +77,16 @@ class Part:
         kind: network, block, group, head, add, concat or branch.
         title: how the text names it (`basic(64)`).
         children: steps and parts in order. Of a join: its branches, then its own step.
+        entry: the step whose volume the part is given; INPUT for the network's input.
+        exit: the step whose volume the part gives.
     """
 
     name: str
     kind: str
     title: str = ""
     children: list[Step | Part] = field(default_factory=list)
+    entry: int = INPUT
+    exit: int = INPUT
     counts: dict[str, int] = field(default_factory=dict, repr=False)
     taken: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -162,9 +168,11 @@ class _Expander:
     # -- sequences and items
 
     def sequence(self, part: Part, items: Sequence, at: int, scope: _Scope) -> int:
-        """Adds the items to the part, starting from the volume of step `at`; returns the last step."""
+        """Fills the part with the items, starting from the volume of step `at`; returns its exit."""
+        part.entry = at
         for item in items:
             at = self.item(part, item, at, scope)
+        part.exit = at
         return at
 
     def item(self, part: Part, item: Item, at: int, scope: _Scope, label: str = "") -> int:
@@ -244,19 +252,25 @@ class _Expander:
             raise self.placed(NotationError, repeat.place, scope, message)
         if label:
             group = Part(part.name_for(label, scope.repeated), "group", label, taken=_labels(repeat.body))
+            group.entry = at
             part.children.append(group)
             part = group
         first = len(self.steps)
+        inner = scope
         for done in range(times):
-            inner = replace(scope, labels=ChainMap({}, scope.labels), repeated=times > 1 or scope.repeated)
-            at = self.sequence(part, repeat.body, at, inner if times > 1 else scope)
+            if times > 1:
+                inner = replace(scope, labels=ChainMap({}, scope.labels), repeated=True)
+            for item in repeat.body:
+                at = self.item(part, item, at, inner)
             if done == 0 and (layers := (len(self.steps) - first) * times) > MOST_LAYERS:
                 message = f"the group repeated {times:,} times makes {layers:,} layers"
                 raise TooLarge(message, repeat.place, f"at most {MOST_LAYERS:,}")
+        if label:
+            part.exit = at
         return at
 
     def branches(self, part: Part, item: Branches, at: int, scope: _Scope, label: str) -> int:
-        join = Part(part.name_for(label or item.kind, not label or scope.repeated), item.kind)
+        join = Part(part.name_for(label or item.kind, not label or scope.repeated), item.kind, entry=at)
         part.children.append(join)
         ends = []
         for number, branch in enumerate(item.branches, 1):
@@ -271,9 +285,10 @@ class _Expander:
         except Misfit as misfit:
             raise self.mismatch(item, misfit, join, volumes, at, scope) from None
         self.direct = None
-        step = Step(len(self.steps), join.name, layer, tuple(ends), volumes[0], joined, item.place)
+        step = Step(len(self.steps), join.name, layer, layer, tuple(ends), volumes[0], joined, item.place)
         self.steps.append(step)
         join.children.append(step)
+        join.exit = step.index
         return step.index
 
     def check(self, check: Check, at: int, scope: _Scope) -> int:
@@ -323,7 +338,7 @@ class _Expander:
                 before.layer = _with_bias(before.layer, "no")
         met = self.volume(inputs[0])
         name = part.name_for(label or layer.kind, not label or scope.repeated)
-        step = Step(len(self.steps), name, layer, inputs, met, layer.volume(met), place)
+        step = Step(len(self.steps), name, layer, layer, inputs, met, layer.volume(met), place)
         self.steps.append(step)
         part.children.append(step)
         self.direct = step.index
@@ -381,6 +396,9 @@ class _Expander:
         """`56x56x64 -> conv3-128/2 28x28x128 -> bn -> relu`: each volume where it changes."""
         said, volume = [str(self.volume(at))], self.volume(at)
         for step in branch.steps():
+            if step.met != volume:  # a reference led elsewhere
+                said.append(str(step.met))
+                volume = step.met
             word = step.place.text if step.place else step.layer.kind
             word = " ".join(word.split())
             said.append(word if step.volume == volume else f"{word} {step.volume}")

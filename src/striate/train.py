@@ -74,6 +74,8 @@ def train(
                     f"the loss is {objective.item()} at step {step} (epoch {epoch}): "
                     f"a learning rate below {recipe.learning_rate} may help"
                 )
+            for group in optimiser.param_groups:
+                group['lr'] = recipe.learning_rate * (1 - (step - 1) / (steps * recipe.epochs))
             optimiser.zero_grad()
             objective.backward()
             optimiser.step()

@@ -75,7 +75,7 @@ class Dropout(Layer):
     in_place = True
     idle = True
 
-    probability: float = settings.option(Real(0, 1), 0.5, position=0)
+    probability: float = settings.option(Real(0, 1), position=0)
 
     def saved(self, met: Volume) -> Saved:
         return Saved(values=met.size)

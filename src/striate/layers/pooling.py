@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.errors import Misfit
-from striate.layers.base import Reach, Saved
+from striate.layers.base import Saved
 from striate.layers import settings
 from striate.layers.volume import Pair, Parameters, Volume
 from striate.layers.window import Slide, Window
@@ -34,21 +34,24 @@ class Pool(Window):
         return self.kernel is None
 
     def volume(self, met: Volume) -> Volume:
-        if self.kernel and any(2 * p > f for p, f in zip(self.padding(met), self.kernel, strict=True)):
+        if self.whole and (self.pad or self.stride or self.dilation != (1, 1)):
+            raise Misfit(
+                "has no kernel to move",
+                "without a kernel size a pool takes the whole volume",
+                [f"say {self.kind}2, or leave out stride, pad and dilation"],
+            )
+        if any(2 * slide.padding > slide.span for slide in self.slides(met)):
+            most = min(slide.span for slide in self.slides(met)) // 2
             raise Misfit(
                 f"pads more than half of its kernel {self.kernel}",
-                "a window would see padding alone",
-                [f"pad up to {min(self.kernel) // 2}"],
+                "a window could see padding alone",
+                [f"pad up to {most}"],
             )
         return Volume(*self.positions(met), met.depth)
 
     def window_size(self, met: Volume) -> int:
         height, width = self.slides(met)
         return height.kernel * width.kernel
-
-    def reach(self, met: Volume) -> tuple[Reach, Reach]:
-        height, width = (Reach(s.span, s.stride, s.padding) for s in self.slides(met))
-        return height, width
 
     @classmethod
     def canonical(cls, settings: dict[str, Any]) -> dict[str, Any]:

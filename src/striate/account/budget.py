@@ -1,0 +1,68 @@
+"""The largest batch that trains in a given memory, and what stands in the way of a larger one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from striate.errors import StriateError
+
+if TYPE_CHECKING:
+    from striate.account.ledger import Account, Row
+
+UNITS = {"": 1, "B": 1}
+UNITS |= {f"{prefix}B": 1000**n for n, prefix in enumerate("KMGT", 1)}
+UNITS |= {f"{prefix}IB": 1024**n for n, prefix in enumerate("KMGT", 1)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What fits in a memory, training with the account's optimiser and precision.
+
+    Attributes:
+        memory: bytes given.
+        batch: the largest batch that fits; 0 where not even one image does.
+        used: bytes at that batch.
+        blocking: the row that takes the largest share of the next image's memory, or of the weights
+            where those alone leave no room.
+        reason: in words, what of that row stands in the way.
+    """
+
+    memory: int
+    batch: int
+    used: int
+    blocking: Row
+    reason: str
+
+
+def budget(account: Account, memory: int) -> Budget:
+    """Solves fixed + batch x peak <= memory."""
+    totals = account.totals
+    rows = [*account.rows, *(row for rows in account.heads.values() for row in rows)]
+    room = memory - totals.training_bytes_fixed
+    batch = max(0, room // totals.training_peak_bytes)
+    heaviest = max(rows, key=lambda row: row.parameters)
+    widest = max(rows, key=lambda row: row.kept or row.volume.size)
+    if room < totals.training_peak_bytes and heaviest.parameters * 4 > widest.kept:
+        share = heaviest.parameters / max(1, totals.parameters_with_heads)
+        blocking, reason = heaviest, f"holds {share:.0%} of the parameters"
+    else:
+        share = widest.kept / max(1, totals.kept_bytes)
+        blocking, reason = widest, f"keeps {share:.0%} of an image's memory for the backward pass"
+    return Budget(memory, batch, totals.training_bytes(batch), blocking, reason)
+
+
+def parse_memory(text: str) -> int:
+    """Bytes from `8GB`, `512 MiB` or a plain number; GB is 10^9 bytes and GiB is 2^30.
+
+    Raises:
+        StriateError: the text is no amount of memory.
+    """
+    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?I?B?)\s*", text.upper())
+    if found:
+        unit = found[2] if found[2].endswith("B") or not found[2] else f"{found[2]}B"
+        amount = int(float(found[1]) * UNITS.get(unit, 0))
+        if amount > 0:
+            return amount
+    raise StriateError(f"{text!r} is no amount of memory: say 8GB (10^9 bytes each) or 8GiB (2^30)")

@@ -1,0 +1,232 @@
+"""Rows and totals. MACs and FLOPs are for one image; bytes say for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from striate.account.field import Field, fields
+from striate.account.memory import OPTIMISERS, PRECISIONS, Traffic, traffic
+from striate.expand import Part, Step
+from striate.layers import Layer, Volume
+from striate.notation.words import word_of
+from striate.notation.write import write_word
+
+if TYPE_CHECKING:
+    from striate.account.budget import Budget
+    from striate.network import Network
+
+CONVENTIONS: dict[str, tuple[str, Callable[[int, int], int]]] = {
+    "paper": ("one per multiply-add, as He et al. 2015 count", lambda macs, other: macs),
+    "torch": ("two per multiply-add, as torch.utils.flop_counter counts", lambda macs, other: 2 * macs),
+    "all": ("two per multiply-add and one per other operation", lambda macs, other: 2 * macs + other),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one layer costs. The first row of an account is the input, which costs its activations.
+
+    Attributes:
+        name: the dotted path, as the module's; `input` for the input.
+        layer: the layer as the text has it, or None for the input.
+        volume: the output volume.
+        weights, biases: learned values; batch normalisation's scale and shift count as biases.
+        buffers: values kept with the weights but not learned.
+        macs: multiply-adds for one image, one per weight per output position, padding included.
+        flops: operations for one image under the account's convention.
+        activations: values of a new volume, the lectures' way: input, conv, pool and fc count, what
+            works on the volume it meets (relu, bn, dropout, add, ...) does not.
+        kept: bytes that stay for the backward pass for each image: this row's own volume, if any
+            layer needs it, and the layer's own extras (a pool's indices, a dropout mask).
+        field: the receptive field of one output position.
+        rounded: rows and columns that floor or ceil drops or makes up, in words.
+        head: the further output this row belongs to; empty for the network itself.
+    """
+
+    name: str
+    layer: Layer | None
+    volume: Volume
+    weights: int
+    biases: int
+    buffers: int
+    macs: int
+    flops: int
+    activations: int
+    kept: int
+    field: Field
+    rounded: str
+    head: str = ""
+
+    @property
+    def parameters(self) -> int:
+        return self.weights + self.biases
+
+    @property
+    def kind(self) -> str:
+        return self.layer.kind if self.layer else "input"
+
+    @property
+    def word(self) -> str:
+        """The layer as the notation writes it; a join by its bare name."""
+        if self.layer is None:
+            return "input"
+        return self.kind if self.kind in ("add", "concat") else write_word(word_of(self.layer))
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the rows of the network itself; heads, which serve training, stand apart.
+
+    Bytes are for one image unless the name says otherwise; see the accounting page of the docs.
+    """
+
+    parameters: int
+    weights: int
+    biases: int
+    buffers: int
+    macs: int
+    flops: int
+    activations: int
+    activation_bytes: int
+    kept_bytes: int
+    forward_peak_bytes: int
+    training_peak_bytes: int
+    weight_bytes: int
+    gradient_bytes: int
+    optimiser_bytes: int
+    fixed_bytes: int
+    parameters_with_heads: int
+    macs_with_heads: int
+
+    @property
+    def training_bytes_fixed(self) -> int:
+        """What training needs whatever the batch: weights, gradients, optimiser state, buffers."""
+        return self.weight_bytes + self.gradient_bytes + self.optimiser_bytes + self.fixed_bytes
+
+    def training_bytes(self, batch: int) -> int:
+        """What training needs at its peak for a batch of this size."""
+        return self.training_bytes_fixed + batch * self.training_peak_bytes
+
+
+@dataclass(frozen=True)
+class Account:
+    """The rows and totals of a network under a convention."""
+
+    network: Network
+    rows: tuple[Row, ...]
+    heads: dict[str, tuple[Row, ...]]
+    totals: Totals
+    convention: str
+    precision: str
+    optimiser: str
+    batch: int
+    memory: int | None
+
+    @cached_property
+    def budget(self) -> Budget | None:
+        """The largest batch in the given memory, if one was given."""
+        from striate.account.budget import budget
+
+        return budget(self, self.memory) if self.memory is not None else None
+
+    def row(self, step: Step) -> Row:
+        """The row of a step."""
+        return self._by_name[step.name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Row]:
+        every = [*self.rows, *(row for rows in self.heads.values() for row in rows)]
+        return {row.name: row for row in every}
+
+
+def account(
+    network: Network,
+    convention: str = "paper",
+    batch: int = 1,
+    memory: int | None = None,
+    precision: str = "float32",
+    optimiser: str = "momentum",
+) -> Account:
+    """Counts a network.
+
+    Args:
+        network: any Network.
+        convention: how FLOPs are counted: one of CONVENTIONS. MACs are counted the same in all.
+        batch: images at a time, for the totals of a batch.
+        memory: bytes to train in, for the largest batch.
+        precision: float32, bfloat16 or float16: the width of every value.
+        optimiser: sgd, momentum or adam: what is kept beside each parameter.
+
+    Raises:
+        KeyError: convention, precision or optimiser is not one of those named.
+    """
+    flops, width = CONVENTIONS[convention][1], PRECISIONS[precision]
+    apart = {step.index for step in network.steps if network.apart(step)}
+    flow = traffic(network.steps, network.input, apart, width)
+    seen = fields(network.steps)
+
+    def row(step: Step, head: str = "") -> Row:
+        weights, biases = step.layer.parameters(step.met)
+        macs = step.layer.macs(step.met)
+        return Row(
+            name=step.name,
+            layer=step.stated,
+            volume=step.volume,
+            weights=weights,
+            biases=biases,
+            buffers=step.layer.buffers(step.met),
+            macs=macs,
+            flops=flops(macs, step.layer.operations(step.met)),
+            activations=0 if step.layer.in_place else step.volume.size,
+            kept=flow.kept[step.index],
+            field=seen[step.index],
+            rounded=step.layer.rounded(step.met),
+            head=head,
+        )
+
+    first = Row("input", None, network.input, 0, 0, 0, 0, 0, network.input.size, flow.kept[-1], Field(), "")
+    rows = (first, *(row(step) for step in network.main.steps()))
+    heads = {
+        name: tuple(row(step, name) for step in part.steps())
+        for name, part in network.expansion.heads.items()
+    }
+    totals = _totals(rows, heads, flow, width, OPTIMISERS[optimiser])
+    return Account(network, rows, heads, totals, convention, precision, optimiser, batch, memory)
+
+
+def _totals(
+    rows: tuple[Row, ...], heads: dict[str, tuple[Row, ...]], flow: Traffic, width: int, copies: int
+) -> Totals:
+    further = [row for each in heads.values() for row in each]
+    parameters = sum(row.parameters for row in rows)
+    with_heads = parameters + sum(row.parameters for row in further)
+    macs = sum(row.macs for row in rows)
+    activations = sum(row.activations for row in rows)
+    buffers = sum(row.buffers for row in (*rows, *further))
+    return Totals(
+        parameters=parameters,
+        weights=sum(row.weights for row in rows),
+        biases=sum(row.biases for row in rows),
+        buffers=sum(row.buffers for row in rows),
+        macs=macs,
+        flops=sum(row.flops for row in rows),
+        activations=activations,
+        activation_bytes=activations * width,
+        kept_bytes=sum(flow.kept),
+        forward_peak_bytes=flow.forward_peak,
+        training_peak_bytes=flow.training_peak,
+        weight_bytes=with_heads * width,
+        gradient_bytes=with_heads * width,
+        optimiser_bytes=copies * with_heads * width,
+        fixed_bytes=flow.fixed + buffers * width,
+        parameters_with_heads=with_heads,
+        macs_with_heads=macs + sum(row.macs for row in further),
+    )
+
+
+def part_rows(account: Account, part: Part) -> list[Row]:
+    """The rows of a part of the network."""
+    return [account.row(step) for step in part.steps()]

@@ -1,0 +1,140 @@
+"""What lives in memory, and when: the forward pass, what training keeps, the backward pass.
+
+Everything is counted from the text. Volumes are counted as the plain module allocates them, layer
+by layer, without in-place tricks; workspaces of the kernels and the allocator's slack are not
+included, so that the figures are lower bounds for a real device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from striate.expand import INPUT, Step
+from striate.layers import Volume
+from striate.layers.base import Saved
+
+INDEX_BYTES = 8  # PyTorch keeps a max pool's winners as int64
+OPTIMISERS = {"sgd": 0, "momentum": 1, "adam": 2}  # values kept beside each parameter
+PRECISIONS = {"float32": 4, "bfloat16": 2, "float16": 2}  # bytes for each value
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The memory of one image's way through a network, in bytes.
+
+    Attributes:
+        kept: for each step, and last for the input, what stays for the backward pass.
+        fixed: what stays for the backward pass whatever the batch (batch statistics).
+        forward_peak: the most alive at once when the network only predicts.
+        training_peak: the most alive at once in training, gradients of the volumes included.
+    """
+
+    kept: tuple[int, ...]
+    fixed: int
+    forward_peak: int
+    training_peak: int
+
+
+def traffic(steps: Sequence[Step], input: Volume, apart: set[int], width: int = 4) -> Traffic:
+    """Follows every volume through the passes.
+
+    Args:
+        steps: in the order of computation.
+        input: the input volume.
+        apart: indices of final softmaxes, which training does not run.
+        width: bytes for each value.
+    """
+    trained = [step for step in steps if step.index not in apart]
+    saved = {step.index: step.layer.saved(step.met) for step in trained}
+    sizes = [step.volume.size * width for step in steps] + [input.size * width]
+    owner = _owners(steps, trained=True)
+    needed = _needed_until(trained, saved, owner)
+    extra = [0] * len(sizes)
+    for index, each in saved.items():
+        extra[index] = each.values * width + each.indices * INDEX_BYTES
+    kept = tuple(extra[i] + (sizes[i] if i in needed else 0) for i in range(len(sizes)))
+    forward = _live_peak(steps, sizes, _owners(steps, trained=False))
+    training = max(
+        _live_peak(trained, sizes, owner, frozenset(needed), extra),
+        _backward_peak(trained, sizes, owner, needed, extra),
+    )
+    return Traffic(kept, width * sum(each.fixed for each in saved.values()), forward, training)
+
+
+def _owners(steps: Sequence[Step], trained: bool) -> list[int]:
+    """Which step's memory each step's volume lies in; the input's own entry is the last."""
+    owner = [*range(len(steps)), len(steps)]
+    for step in steps:
+        if step.layer.view or (step.layer.idle and not trained):
+            owner[step.index] = owner[step.inputs[0]]
+    return owner
+
+
+def _needed_until(steps: Sequence[Step], saved: dict[int, Saved], owner: list[int]) -> dict[int, int]:
+    """For each memory that is kept for the backward pass, the first step in order that needs it."""
+    needed: dict[int, int] = {}
+    for step in steps:
+        own = [owner[step.index]] if saved[step.index].output else []
+        met = [owner[index] for index in step.inputs] if saved[step.index].input else []
+        for memory in own + met:
+            needed.setdefault(memory, step.index)
+    return needed
+
+
+def _live_peak(
+    steps: Sequence[Step],
+    sizes: list[int],
+    owner: list[int],
+    kept: frozenset[int] = frozenset(),
+    extra: Sequence[int] = (),
+) -> int:
+    """The most alive at once in a forward pass: each volume until its last reader, kept ones on."""
+    last = {owner[INPUT]: INPUT}
+    for step in steps:
+        for index in (*step.inputs, step.index):
+            last[owner[index]] = step.index
+    ends: dict[int, list[int]] = {}
+    for memory, step_index in last.items():
+        if memory not in kept:
+            ends.setdefault(step_index, []).append(memory)
+    live = peak = sizes[INPUT]
+    for step in steps:
+        if owner[step.index] == step.index:
+            live += sizes[step.index]
+        live += extra[step.index] if extra else 0
+        peak = max(peak, live)
+        live -= sum(sizes[memory] for memory in ends.get(step.index, ()))
+    return peak
+
+
+def _backward_peak(
+    steps: Sequence[Step],
+    sizes: list[int],
+    owner: list[int],
+    needed: dict[int, int],
+    extra: Sequence[int],
+) -> int:
+    """The most alive at once in the backward pass.
+
+    Each layer takes the gradient of its output and makes that of its input; what was kept is let go
+    once the first layer that needs it has run. The images themselves get no gradient.
+    """
+    live = sum(sizes[memory] for memory in needed) + sum(extra)
+    frees: dict[int, list[int]] = {}
+    for memory, index in needed.items():
+        frees.setdefault(index, []).append(memory)
+    gradients: set[int] = set()
+    peak = live
+    images = owner[INPUT]
+    for step in reversed(steps):
+        for memory in {owner[step.index], *(owner[index] for index in step.inputs)} - gradients:
+            if memory != images:
+                gradients.add(memory)
+                live += sizes[memory]
+        peak = max(peak, live)
+        if owner[step.index] == step.index:
+            gradients.discard(step.index)
+            live -= sizes[step.index]
+        live -= extra[step.index] + sum(sizes[memory] for memory in frees.get(step.index, ()))
+    return peak

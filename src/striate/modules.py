@@ -1,0 +1,198 @@
+"""The few modules that PyTorch does not have, and the containers that follow the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from striate.codes import codes
+
+Memory = dict[str, Tensor]
+
+
+class Routed(nn.Module):
+    """A module that keeps or recalls labelled volumes: it takes the memory beside its input."""
+
+    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, volume: Tensor, memory: Memory | None = None) -> Tensor:
+        return self.recall(volume, {} if memory is None else memory)
+
+
+def run(module: nn.Module, volume: Tensor, memory: Memory) -> Tensor:
+    """Calls a module, with the memory if it wants it."""
+    return cast(Tensor, module(volume, memory) if isinstance(module, Routed) else module(volume))
+
+
+class Chain(Routed):
+    """A sequence that keeps the labelled volumes among its children's outputs.
+
+    `keeps` says under which name in the memory a child's output stays; the empty name is the chain's
+    own input.
+    """
+
+    def __init__(self, children: Mapping[str, nn.Module], keeps: Mapping[str, str]) -> None:
+        super().__init__()
+        for name, child in children.items():
+            self.add_module(name, child)
+        self.flow = tuple(children)
+        self.keeps = dict(keeps)
+
+    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
+        if "" in self.keeps:
+            memory[self.keeps[""]] = volume
+        for name in self.flow:
+            volume = run(self.get_submodule(name), volume, memory)
+            if name in self.keeps:
+                memory[self.keeps[name]] = volume
+        return volume
+
+
+class Recall(Routed):
+    """`@label`: the volume kept under a name, whatever the volume here."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
+        return memory[self.name]
+
+    def extra_repr(self) -> str:
+        return self.name
+
+
+class Add(Routed):
+    """The sum of branches that start from the same volume."""
+
+    def __init__(self, branches: Sequence[nn.Module]) -> None:
+        super().__init__()
+        for number, branch in enumerate(branches, 1):
+            self.add_module(f"branch{number}", branch)
+
+    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
+        first, *others = (run(branch, volume, memory) for branch in self.children())
+        for other in others:
+            first = first + other
+        return first
+
+
+class Concat(Add):
+    """Branches that start from the same volume, one behind the other in depth."""
+
+    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
+        return torch.cat([run(branch, volume, memory) for branch in self.children()], dim=1)
+
+
+class CeilConv2d(nn.Conv2d):
+    """A convolution with further zeros at the end, so that the last window is whole."""
+
+    def __init__(self, *arguments: int, extra: tuple[int, int], **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]  # nn.Conv2d's own options
+        self.extra = extra
+
+    def forward(self, input: Tensor) -> Tensor:
+        rows, columns = self.extra
+        return super().forward(functional.pad(input, (0, columns, 0, rows)))
+
+
+class PointBias(nn.Module):
+    """One learned bias for each position, shared by all channels."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(height, width))
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return volume + self.bias
+
+
+class Subsample(nn.Module):
+    """LeNet-5's subsampling: the sum of each window, times a coefficient, plus a bias."""
+
+    def __init__(self, channels: int, pool: nn.AvgPool2d) -> None:
+        super().__init__()
+        self.pool = pool
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return self.pool(volume) * self.weight + self.bias
+
+
+class RadialBasis(nn.Module):
+    """Minus the squared distance of the input to each unit's fixed code."""
+
+    codes: Tensor
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__()
+        self.register_buffer("codes", torch.tensor(codes(units, inputs), dtype=torch.float32))
+
+    def forward(self, volume: Tensor) -> Tensor:
+        length = volume.square().sum(dim=1, keepdim=True)
+        return 2 * functional.linear(volume, self.codes) - length - self.codes.square().sum(dim=1)
+
+
+class ScaledTanh(nn.Module):
+    """amplitude * tanh(slope * x)."""
+
+    def __init__(self, amplitude: float, slope: float) -> None:
+        super().__init__()
+        self.amplitude, self.slope = amplitude, slope
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return self.amplitude * torch.tanh(self.slope * volume)
+
+    def extra_repr(self) -> str:
+        return f"{self.amplitude:g}, {self.slope:g}"
+
+
+class Scale(nn.Module):
+    """Every value times a fixed factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return volume * self.factor
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
+
+class Take(nn.Module):
+    """Some channels of the volume."""
+
+    channels: Tensor
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("channels", torch.tensor(channels), persistent=False)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return volume.index_select(1, self.channels)
+
+    def extra_repr(self) -> str:
+        return ", ".join(map(str, self.channels.tolist()))
+
+
+class PaddedShortcut(nn.Module):
+    """He et al.'s option A: every S-th row and column, and zeros for the new channels."""
+
+    def __init__(self, stride: tuple[int, int], new_channels: int) -> None:
+        super().__init__()
+        self.stride, self.new_channels = stride, new_channels
+
+    def forward(self, volume: Tensor) -> Tensor:
+        rows, columns = self.stride
+        return functional.pad(volume[:, :, ::rows, ::columns], (0, 0, 0, 0, 0, self.new_channels))
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, new_channels={self.new_channels}"
