@@ -48,7 +48,7 @@ class ConvNet(modules.Chain):
         super().__init__(children, keeps)
         self.heads = {name: kept for name, (kept, _) in heads.items()}
         for name, (_, head) in heads.items():
-            self.add_module(name, head)
+            self.add_module(_attribute(name), head)
 
     def forward(self, images: Tensor, memory: Any = None) -> Any:
         memory = {} if memory is None else memory
@@ -56,7 +56,7 @@ class ConvNet(modules.Chain):
         if not (self.training and self.heads):
             return scores
         heads = {
-            name: _flat(modules.run(self.get_submodule(name), memory[kept], memory))
+            name: _flat(modules.run(self.get_submodule(_attribute(name)), memory[kept], memory))
             for name, kept in self.heads.items()
         }
         return {"main": scores, **heads}
@@ -84,7 +84,7 @@ def build(network: Network, initialisation: str = "he") -> ConvNet:
     builder = _Builder(network)
     children, keeps = builder.children(network.main)
     heads = {
-        _attribute(name): (builder.key(part.entry), builder.sequence(part))
+        name: (builder.key(part.entry), builder.sequence(part))
         for name, part in network.expansion.heads.items()
     }
     net = ConvNet(children, keeps, heads)
@@ -101,11 +101,8 @@ class _Builder:
         self.remote = set(_remote(network))
 
     def sequence(self, part: Part) -> nn.Module:
-        """A part's children one after the other; plain where it has nothing to keep or recall."""
-        children, keeps = self.children(part)
-        if keeps or any(isinstance(child, modules.Routed) for child in children.values()):
-            return modules.Chain(children, keeps)
-        return _sequential(children)
+        """A part's children one after the other."""
+        return _chain(*self.children(part))
 
     def children(self, part: Part) -> tuple[dict[str, nn.Module], dict[str, str]]:
         children: dict[str, nn.Module] = {}
@@ -113,11 +110,12 @@ class _Builder:
         if part.kind == "network" and INPUT in self.remote:
             keeps[""] = self.key(INPUT)
         at = part.entry
-        for child in part.children:
-            name = _attribute(child.name.rpartition(".")[2])
+        named = [(_attribute(child.name.rpartition(".")[2]), child) for child in part.children]
+        taken = {name for name, _ in named}
+        for name, child in named:
             entry = child.entry if isinstance(child, Part) else child.inputs[0]
             if entry != at:
-                children[f"{name}_from"] = modules.Recall(self.key(entry))
+                children[_free(f"{name}_from", taken)] = modules.Recall(self.key(entry))
             if isinstance(child, Part):
                 children[name] = self.part(child)
                 at = child.exit
@@ -129,13 +127,13 @@ class _Builder:
                 continue
             reshape = self.reshape(child, entry)
             if reshape is not None:
-                children[f"{name}_input"] = reshape
+                children[_free(f"{name}_input", taken)] = reshape
             children[name] = module_for(child, self.flat[child.index])
             at = child.index
             if at in self.remote:
                 keeps[name] = self.key(at)
         if part.exit != at and not self._is_apart(part.exit):
-            children["exit_from"] = modules.Recall(self.key(part.exit))
+            children[_free("exit_from", taken)] = modules.Recall(self.key(part.exit))
         return children, keeps
 
     def _is_apart(self, index: int) -> bool:
@@ -144,20 +142,19 @@ class _Builder:
     def part(self, part: Part) -> nn.Module:
         if part.kind not in layers.JOINS:
             return self.sequence(part)
-        branches = [(each, self.sequence(each)) for each in part.children if isinstance(each, Part)]
-        flat = [self.flat[each.exit] for each, _ in branches]
+        branches = [each for each in part.children if isinstance(each, Part)]
+        made = [self.children(each) for each in branches]
+        flat = [self.flat[each.exit] for each in branches]
         self.flat[part.exit] = all(flat)
-        made = [
-            nn.Sequential(branch, _unflatten(self.volume(each.exit)))
-            if is_flat and not all(flat)
-            else branch
-            for (each, branch), is_flat in zip(branches, flat, strict=True)
-        ]
-        return {"add": modules.Add, "concat": modules.Concat}[part.kind](made)
+        for each, (children, _), is_flat in zip(branches, made, flat, strict=True):
+            if is_flat and not all(flat):
+                children[_free("exit_shape", children)] = _unflatten(self.volume(each.exit))
+        joined = [_chain(children, keeps) for children, keeps in made]
+        return {"add": modules.Add, "concat": modules.Concat}[part.kind](joined)
 
     def key(self, index: int) -> str:
         """The name under which a volume is kept for later: its step's."""
-        return "input" if index == INPUT else self.network.steps[index].name
+        return "" if index == INPUT else self.network.steps[index].name
 
     def volume(self, index: int) -> Volume:
         return self.network.input if index == INPUT else self.network.steps[index].volume
@@ -201,17 +198,36 @@ def _remote(network: Network) -> Iterable[int]:
 
 
 def _attribute(name: str) -> str:
-    """A label may be called `forward` or `train`; a child of a module may not."""
-    return f"{name}_" if name in _taken() else name
+    """A label may be called `forward` or `train`; a child of a module may not: `forward_`."""
+    return name + "_" * _taken().get(name.rstrip("_"), 0)
 
 
 @cache
-def _taken() -> frozenset[str]:
-    return frozenset(dir(ConvNet({}, {}, {})))
+def _taken() -> dict[str, int]:
+    """How many underscores set a name apart from those that torch's containers take themselves."""
+    taken: dict[str, int] = {}
+    for name in {*dir(ConvNet({}, {}, {})), *dir(nn.Sequential())}:
+        stem = name.rstrip("_")
+        taken[stem] = max(taken.get(stem, 0), len(name) - len(stem) + 1)
+    return taken
+
+
+def _free(name: str, taken: Iterable[str]) -> str:
+    """The name, or one like it that is not taken; for modules that only reshape or recall."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _unflatten(volume: Volume) -> nn.Module:
     return nn.Unflatten(1, (volume.depth, volume.height, volume.width))
+
+
+def _chain(children: dict[str, nn.Module], keeps: dict[str, str]) -> nn.Module:
+    """One after the other; plain where there is nothing to keep or recall."""
+    if keeps or any(isinstance(child, modules.Routed) for child in children.values()):
+        return modules.Chain(children, keeps)
+    return _sequential(children)
 
 
 def _sequential(children: dict[str, nn.Module]) -> nn.Sequential:

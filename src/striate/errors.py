@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 WIDEST_EXCERPT = 100
+MOST_NAMES = 40
 
 
 class StriateError(Exception):
@@ -130,9 +131,10 @@ class Misfit(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint that names the known word closest to a mistyped one, or lists a few of them."""
+    """The hint that names the known word closest to a mistyped one, or lists what there is."""
     names = sorted(known)
     close = difflib.get_close_matches(word[:40], names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
-    return f"known: {', '.join(names)}" if names else "there are none here"
+    more = ["..."] if len(names) > MOST_NAMES else []
+    return f"known: {', '.join([*names[:MOST_NAMES], *more])}" if names else "there are none here"

@@ -88,7 +88,7 @@ class Part:
     entry: int = INPUT
     exit: int = INPUT
     counts: dict[str, int] = field(default_factory=dict, repr=False)
-    taken: frozenset[str] = field(default=frozenset(), repr=False)
+    taken: set[str] = field(default_factory=set, repr=False)
 
     def steps(self) -> Iterator[Step]:
         """All steps inside, in the order of computation."""
@@ -106,6 +106,7 @@ class Part:
                 count += 1
             self.counts[base] = count
             base = f"{base}{count}"
+            self.taken.add(base)
         return f"{self.name}.{base}" if self.name else base
 
 
@@ -155,7 +156,7 @@ class _Expander:
         output = self.sequence(main, self.script.body, INPUT, scope)
         heads, head_outputs = {}, {}
         for head in self.script.heads:
-            if head.name in heads or hasattr(main, head.name) or head.name in main.taken:
+            if head.name in heads or head.name in {"main", *(each.name for each in main.children)}:
                 raise NotationError(f"there is already a {head.name}", head.place)
             start = self.labelled(head.label, head.place, scope)
             heads[head.name] = Part(head.name, "head", taken=_labels(head.body))
@@ -432,7 +433,7 @@ def _with_bias(layer: Layer, bias: str) -> Layer:
     return replace(layer, bias=bias)  # type: ignore[call-arg]  # only called where there is one
 
 
-def _labels(items: Sequence) -> frozenset[str]:
+def _labels(items: Sequence) -> set[str]:
     """The labels that become names of a part's children."""
     found: set[str] = set()
     for item in items:
@@ -441,4 +442,4 @@ def _labels(items: Sequence) -> frozenset[str]:
             item = item.item
         if isinstance(item, Repeat):
             found |= _labels(item.body)
-    return frozenset(found)
+    return found

@@ -64,7 +64,7 @@ class Recall(Routed):
         return memory[self.name]
 
     def extra_repr(self) -> str:
-        return self.name
+        return self.name or "input"
 
 
 class Add(Routed):

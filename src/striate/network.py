@@ -105,9 +105,20 @@ class Network:
         return build(self, initialisation)
 
     def apart(self, step: Step) -> bool:
-        """Whether a step is a final softmax, kept apart from the class scores."""
-        outputs = (self.expansion.output, *self.expansion.head_outputs.values())
-        return isinstance(step.layer, Softmax) and step.index in outputs
+        """Whether a step is a final softmax, kept apart from the class scores.
+
+        One whose probabilities something else reads is a layer like any other.
+        """
+        return isinstance(step.layer, Softmax) and step.index in self._ends
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        """The steps that are one output each and that nothing else reads."""
+        found = self.expansion
+        outputs = [found.output, *found.head_outputs.values()]
+        read = {index for step in self.steps for index in step.inputs}
+        read |= {head.entry for head in found.heads.values()}
+        return frozenset(each for each in outputs if outputs.count(each) == 1) - read
 
 
 def read(source: str | Path) -> Network:

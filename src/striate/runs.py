@@ -25,8 +25,7 @@ from torch import nn
 from striate.data import Preparation, Splits
 from striate.errors import RunError, StriateError
 from striate.layers.volume import Volume
-from striate.network import Network
-from striate.notation import read
+from striate.network import Network, read
 from striate.recipes import Recipe, from_toml, to_toml
 from striate.records import Record, to_json
 

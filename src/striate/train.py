@@ -74,10 +74,11 @@ def train(
                     f"the loss is {objective.item()} at step {step} (epoch {epoch}): "
                     f"a learning rate below {recipe.learning_rate} may help"
                 )
-            for group in optimiser.param_groups:
-                group['lr'] = recipe.learning_rate * (1 - (step - 1) / (steps * recipe.epochs))
             optimiser.zero_grad()
             objective.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * (1 - (step - 1) / (steps * recipe.epochs))
             optimiser.step()
 
             wrong = int((scores.argmax(dim=1) != labels).sum())

@@ -26,14 +26,16 @@ class Budget:
         used: bytes at that batch.
         blocking: the row that takes the largest share of the next image's memory, or of the weights
             where those alone leave no room.
-        reason: in words, what of that row stands in the way.
+        what: what of that row stands in the way: parameters, or activations kept for the backward pass.
+        share: that row's part of all of these, from 0 to 1.
     """
 
     memory: int
     batch: int
     used: int
     blocking: Row
-    reason: str
+    what: str
+    share: float
 
 
 def budget(account: Account, memory: int) -> Budget:
@@ -45,12 +47,10 @@ def budget(account: Account, memory: int) -> Budget:
     heaviest = max(rows, key=lambda row: row.parameters)
     widest = max(rows, key=lambda row: row.kept or row.volume.size)
     if room < totals.training_peak_bytes and heaviest.parameters * 4 > widest.kept:
-        share = heaviest.parameters / max(1, totals.parameters_with_heads)
-        blocking, reason = heaviest, f"holds {share:.0%} of the parameters"
-    else:
-        share = widest.kept / max(1, totals.kept_bytes)
-        blocking, reason = widest, f"keeps {share:.0%} of an image's memory for the backward pass"
-    return Budget(memory, batch, totals.training_bytes(batch), blocking, reason)
+        share = heaviest.parameters / totals.parameters_with_heads
+        return Budget(memory, batch, totals.training_bytes(batch), heaviest, "parameters", share)
+    share = widest.kept / max(1, totals.kept_bytes)
+    return Budget(memory, batch, totals.training_bytes(batch), widest, "activations", share)
 
 
 def parse_memory(text: str) -> int:

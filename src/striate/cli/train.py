@@ -34,7 +34,7 @@ def train(
     from striate.draw.curve import curve
     from striate.draw.progress import progress
     from striate.evaluate import score
-    from striate.notation import read
+    from striate.network import read
     from striate.records import Evaluated, Record
     from striate.runs import create_run
     from striate.train import initial

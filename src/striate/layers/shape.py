@@ -108,7 +108,7 @@ class Shortcut(Layer):
         if self.option == "a":
             return (self,)
         projection = Conv(
-            kernel=Pair(1, 1), filters=self.filters, stride=self.stride, rounding="floor", bias="no"
+            kernel=Pair(1, 1), filters=self.filters, stride=self.stride, rounding="floor"
         )
         return (projection, BatchNorm())
 

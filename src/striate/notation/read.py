@@ -35,9 +35,11 @@ from striate.tree import (
     number_names,
 )
 
-LONGEST_TEXT = 1_000_000
+LONGEST_TEXT = 250_000
+LONGEST_WORD = 80
 DEEPEST_NESTING = 40
-LONGEST_EXPRESSION = 40
+LONGEST_EXPRESSION = 100
+MOST_ARGUMENTS = 1000
 
 Node = Tree[Token]
 
@@ -58,6 +60,10 @@ def read_script(source: Source) -> Script:
         size = f"{len(source.text):,} characters, at most {LONGEST_TEXT:,}"
         raise TooLarge("the text is too long", Place(source, 0, 1), size)
     front, body = _split_front(source)
+    body = re.sub(r"#[^\n]*", lambda found: " " * len(found[0]), body)
+    if long := re.search(rf"\w{{{LONGEST_WORD + 1},}}", body):
+        place = Place(source, *long.span())
+        raise TooLarge("the word is too long", place, f"at most {LONGEST_WORD} characters")
     _check_nesting(source, body)
     try:
         tree = _parser().parse(body)
@@ -66,9 +72,21 @@ def read_script(source: Source) -> Script:
     return _Reader(source).script(tree, front)
 
 
+def read_volume(text: str) -> Volume:
+    """`32x32x3`, with or without its square brackets.
+
+    Raises:
+        NotationError: it is no volume.
+    """
+    found = re.fullmatch(r"\s*\[?\s*(\d{1,9})\s*x\s*(\d{1,9})\s*x\s*(\d{1,9})\s*\]?\s*", text.lower())
+    if not found or "0" in found.groups():
+        raise NotationError(f"{text!r} is no volume", hints=["a volume is written HxWxD, such as 32x32x3"])
+    return Volume(*map(int, found.groups()))
+
+
 def _split_front(source: Source) -> tuple[tuple[tuple[str, str], ...], str]:
     """The front matter above the `---` line, and the text with it blanked out, places kept."""
-    rule = re.search(r"^---[ \t]*$", source.text, re.MULTILINE)
+    rule = re.search(r"^---[ \t\r]*$", source.text, re.MULTILINE)
     if not rule:
         return (), source.text
     front: dict[str, str] = {}
@@ -77,7 +95,7 @@ def _split_front(source: Source) -> tuple[tuple[tuple[str, str], ...], str]:
         key, colon, value = (part.strip() for part in line[0].partition(":"))
         if key.startswith("#"):
             continue
-        if not (colon and value and re.fullmatch(r"[A-Za-z_][\w -]*", key)):
+        if not (colon and value and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ -]*", key)):
             raise NotationError("the front matter has lines of the form `key: value`", place)
         if key.lower() in front:
             raise NotationError(f"the front matter says {key} twice", place)
@@ -88,16 +106,15 @@ def _split_front(source: Source) -> tuple[tuple[tuple[str, str], ...], str]:
 def _check_nesting(source: Source, body: str) -> None:
     """Brackets close, and not too deep, so that nothing after this can run out of stack."""
     opened: list[int] = []
-    for found in re.finditer(r"#[^\n]*|[()]", body):
+    for found in re.finditer(r"[()]", body):
+        place = Place(source, *found.span())
         if found[0] == "(":
             opened.append(found.start())
             if len(opened) > DEEPEST_NESTING:
-                place = Place(source, found.start(), found.end())
                 raise TooLarge(f"brackets nest deeper than {DEEPEST_NESTING}", place)
-        elif found[0] == ")":
-            if not opened:
-                place = Place(source, found.start(), found.end())
-                raise NotationError("this bracket closes nothing", place)
+        elif not opened:
+            raise NotationError("this bracket closes nothing", place)
+        else:
             opened.pop()
     if opened:
         place = Place(source, opened[-1], opened[-1] + 1)
@@ -105,41 +122,48 @@ def _check_nesting(source: Source, body: str) -> None:
 
 
 _FRIENDLY = {
-    "NAME": "a word",
+    "NAME": "a name",
     "VOLUME": "a volume [HxWxD]",
-    "REFERENCE": "@label",
-    "LABEL": "a label",
+    "REFERENCE": "a label such as `@x`",
     "INT": "a number",
     "REAL": "a number",
     "PAIR": "a number",
-    "STAR": "*",
-    "PLUS": "+",
-    "MINUS": "-",
-    "DIVIDE": "/",
-    "JOIN": "add( or concat(",
-    "HEAD": "head",
-    "_OPEN": "(",
-    "_BRACKET": "(",
-    "_CLOSE": ")",
-    "_DASH": "-",
-    "_SLASH": "/",
-    "_EQUALS": "=",
-    "_COMMA": ",",
-    "_COLON": ":",
-    "_BAR": "|",
-    "_FROM": "from",
+    "STAR": "`*`",
+    "PLUS": "`+`",
+    "MINUS": "`-`",
+    "DIVIDE": "`/`",
+    "HEAD": "`head`",
+    "_OPEN": "`(`",
+    "_BRACKET": "`(`",
+    "_CLOSE": "`)`",
+    "_DASH": "`-`",
+    "_SLASH": "`/`",
+    "_EQUALS": "`=`",
+    "_COMMA": "`,`",
+    "_COLON": "`:`",
+    "_BAR": "`|`",
+    "_FROM": "`from`",
 }
+_ITEM = {"NAME", "JOIN", "LABEL", "REFERENCE", "VOLUME", "_BRACKET"}
+
+
+def _expected(terminals: set[str]) -> list[str]:
+    """The hint that says what could stand here instead."""
+    wanted = ["a word"] if terminals >= {"NAME", "JOIN"} else []
+    if wanted:
+        terminals = terminals - _ITEM
+    wanted += sorted({_FRIENDLY[each] for each in terminals if each in _FRIENDLY})
+    return [f"expected {' or '.join(filter(None, [', '.join(wanted[:-1]), wanted[-1]]))}"] if wanted else []
 
 
 def _syntax_error(source: Source, body: str, error: UnexpectedInput) -> NotationError:
-    expected = getattr(error, "accepts", None) or getattr(error, "expected", None) or set()
-    expected = expected or getattr(error, "allowed", None) or set()
-    wanted = sorted({_FRIENDLY[each] for each in expected if each in _FRIENDLY})
-    hints = [f"expected {', '.join(wanted)}"] if 0 < len(wanted) <= 12 else []
+    found_out = (getattr(error, name, None) for name in ("accepts", "expected", "allowed"))
+    expected = set(next(filter(None, found_out), ()))
+    hints = _expected(expected)
     at_end = isinstance(error, UnexpectedEOF) or getattr(error, "token", None) == ""
     start = len(body.rstrip()) if at_end else max(0, error.pos_in_stream or 0)
     place = Place(source, start, start + 1)
-    if not re.sub(r"#[^\n]*", "", body).strip():
+    if not body.strip():
         return NotationError("there is no network in the text", place, hints=_BEGIN)
     if at_end:
         return NotationError("the text ends before the network does", place, hints=hints)
@@ -149,6 +173,8 @@ def _syntax_error(source: Source, body: str, error: UnexpectedInput) -> Notation
     token = found[0] if found else ""
     if token == "|":
         hints = ["only add( ... | ... ) and concat( ... | ... ) have branches; the bracket touches the word"]
+    elif token in ("-", "/") and body[start - 1].isspace():
+        hints = [f"{token!r} belongs to a word only where it touches it, as in conv3-64/2"]
     place = Place(source, start, start + len(token))
     return NotationError(f"{token[:40]!r} cannot stand here", place, hints=hints)
 
@@ -162,6 +188,7 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.blocks: dict[str, Block] = {}
+        self.defined: frozenset[str] = frozenset()
         self.parameters: frozenset[str] = frozenset()
 
     # -- places and refusals
@@ -178,6 +205,7 @@ class _Reader:
 
     def script(self, tree: Node, front: tuple[tuple[str, str], ...]) -> Script:
         first = next(i for i, node in enumerate(tree.children) if _rule(node) == "volume")
+        self.defined = frozenset(node.children[0].lower() for node in tree.children[:first])
         for node in tree.children[:first]:
             self.block(node)
         body = tree.children[first + 1 :]
@@ -287,19 +315,28 @@ class _Reader:
             self.part(given, kind, "units", self.number(amount), amount)
         if extent is not None:
             self.part(given, kind, "stride", self.value(extent), extent)
-        for position, argument in enumerate(_arguments(arguments)):
+        for position, argument in enumerate(self.arguments(arguments)):
             self.option(given, kind, position, argument)
         if lacking := words.missing(kind, given):
             self.refuse(node, f"{name} lacks its {' and its '.join(lacking)}", _example(kind))
         return Word(kind, words.canonical(kind, given), place=self.place(node))
 
+    def arguments(self, node: Node | None) -> list[Any]:
+        found = [] if node is None else [each for each in node.children if each is not None]
+        if node is not None and len(found) > MOST_ARGUMENTS:
+            self.refuse(node, f"a word has at most {MOST_ARGUMENTS:,} settings")
+        return found
+
     def unknown(self, token: Token, kind: str) -> NoReturn:
-        known = [*KINDS, *JOINS, *self.blocks]
-        hints = [nearest(kind, known)]
+        name = token.lower()
+        message = f"there is no layer or block {name!r} here"
+        hint = nearest(kind, [*KINDS, *JOINS, *self.blocks])
         if kind in JOINS:
-            hints = [f"its branches touch the word: {kind}( ... | ... )"]
-        message = f"there is no layer or block {token.lower()!r} here"
-        raise UnknownWord(message, self.place(token), hints=hints)
+            hint = f"its branches touch the word: {kind}( ... | ... )"
+        elif name in self.defined:
+            message = f"the block {name} cannot be called here"
+            hint = "a block may call only the blocks above it, and so never itself"
+        raise UnknownWord(message, self.place(token), hints=[hint])
 
     def part(self, given: dict[str, Any], kind: str, role: str, value: Any, node: Node | Token) -> None:
         name = words.setting_for(kind, role)
@@ -311,36 +348,38 @@ class _Reader:
     def option(self, given: dict[str, Any], kind: str, position: int, node: Node) -> None:
         key, written = node.children
         value = self.value(written)
-        if key is None and isinstance(value, str):
-            name = words.flag(kind, value)
-        elif key is None:
-            name = words.positional(kind, position)
+        if key is None:
+            name = words.flag(kind, str(value))
+            if name is None and not isinstance(value, str):
+                name = words.positional(kind, position)
         else:
             name = key.lower() if key.lower() in words.settings_of(KINDS[kind]) else None
         if name is None:
             text = str(key or value).lower()
-            hint = nearest(text, words.option_names(kind)) if words.option_names(kind) else ""
-            hints = [hint] if hint else [f"{kind} takes no options"]
-            raise UnknownWord(f"{kind} has no option {text!r}", self.place(node), hints=hints)
-        if name == "channels" and isinstance(value, int):
-            value = (*given.pop(name, ()), value)
+            options = words.option_names(kind)
+            hint = nearest(text, options) if options else f"{kind} takes no options"
+            raise UnknownWord(f"{kind} has no option {text!r}", self.place(node), hints=[hint])
         self.set(given, kind, name, value, node)
 
     def set(self, given: dict[str, Any], kind: str, name: str, value: Any, node: Node | Token) -> None:
-        if name in given:
+        several = words.is_list(kind, name)
+        if name in given and not several:
             self.refuse(node, f"{kind} is given its {name} twice")
         try:
-            given[name] = words.checked(kind, name, value)
+            checked = words.checked(kind, name, (value,) if several else value)
         except BadSetting as error:
-            self.refuse(node, f"{kind} has a bad {name}", note=str(error))
+            self.refuse(node, f"{kind} cannot have {value} as its {name}", note=str(error))
+        given[name] = (*given.get(name, ()), *checked) if several else checked
 
     def call(self, node: Node, name: str, arguments: Node | None) -> Call:
         parameters = self.blocks[name].parameters
         given: dict[str, Number] = {}
-        for position, argument in enumerate(_arguments(arguments)):
+        written_out = self.arguments(arguments)
+        for position, argument in enumerate(written_out):
             key, written = argument.children
             if key is None and position >= len(parameters):
-                self.refuse(argument, f"{name} takes {_count(len(parameters), 'argument')}")
+                takes = _count(len(parameters), "argument")
+                self.refuse(argument, f"{name} takes {takes}, not {len(written_out)}")
             parameter = parameters[position].name if key is None else key.lower()
             if parameter not in {each.name for each in parameters}:
                 known = [each.name for each in parameters]
@@ -401,11 +440,11 @@ class _Reader:
         if rule == "real":
             sign, digits = node.children
             return float(digits) * (-1 if sign else 1)
+        if sum(1 for _ in node.iter_subtrees()) > LONGEST_EXPRESSION:
+            self.refuse(node, "the expression is too long", note=f"at most {LONGEST_EXPRESSION} parts")
         if rule == "negative":
             operand = self.number(node.children[1])
             return self.operate(node, "-", 0, operand)
-        if len(node.children) > LONGEST_EXPRESSION:
-            self.refuse(node, "the expression is too long")
         result = self.number(node.children[0])
         for sign, operand in zip(node.children[1::2], node.children[2::2], strict=True):
             result = self.operate(node, str(sign), result, self.number(operand))
@@ -423,10 +462,6 @@ class _Reader:
 
 def _rule(node: Any) -> str:
     return str(node.data) if isinstance(node, Tree) else ""
-
-
-def _arguments(node: Node | None) -> list[Any]:
-    return [] if node is None else [each for each in node.children if each is not None]
 
 
 def _count(number: int, word: str) -> str:

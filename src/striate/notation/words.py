@@ -64,14 +64,32 @@ def option_names(kind: str) -> list[str]:
     return names
 
 
+def is_list(kind: str, name: str) -> bool:
+    """Whether the setting takes several values: the channels of `take(0, 1, 2)`."""
+    return isinstance(form_of(settings_of(KINDS[kind])[name]), Wholes)
+
+
 def checked(kind: str, name: str, value: Any) -> Any:
     """The value in its final type; an expression waits until the block is called.
 
     Raises BadSetting.
     """
-    if isinstance(value, Name | Operation):
-        return value
-    return form_of(settings_of(KINDS[kind])[name]).check(value)
+    form = form_of(settings_of(KINDS[kind])[name])
+    if isinstance(form, Choice):
+        return form.check(str(value))
+    return value if _is_open(value) else form.check(value)
+
+
+def _is_open(value: Any) -> bool:
+    """Whether a value waits for the arguments of its block."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return any(isinstance(each, Name | Operation) for each in parts)
+
+
+def _work_out(value: Any, known: Mapping[str, int]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(number_value(each, known) for each in value)
+    return number_value(value, known)
 
 
 def canonical(kind: str, given: Mapping[str, Any]) -> Settings:
@@ -113,11 +131,14 @@ def layer_of(word: Word, known: Mapping[str, int]) -> Layer:
         return _layer(word.kind, word.settings)
     worked = []
     for name, value in word.settings:
-        try:
-            if isinstance(value, Name | Operation):
-                value = checked(word.kind, name, number_value(value, known))
-        except (ArithmeticError, BadSetting) as error:
-            raise Misfit(f"has a bad {name}", str(error)) from None
+        if _is_open(value):
+            try:
+                value = _work_out(value, known)
+                value = checked(word.kind, name, value)
+            except ArithmeticError as error:
+                raise Misfit(f"cannot work out its {name}", str(error)) from None
+            except BadSetting as error:
+                raise Misfit(f"cannot have {value} as its {name}", str(error)) from None
         worked.append((name, value))
     return _layer(word.kind, tuple(worked))
 

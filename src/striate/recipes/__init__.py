@@ -16,8 +16,10 @@ class Recipe:
     Attributes:
         epochs: how often every training image is seen.
         batch: images in a step, at most; an epoch is cut into batches as equal as they can be.
-        learning_rate, momentum: v = momentum * v + gradient; weights -= learning_rate * v.
+        learning_rate: at the first step; it falls to 0 in a straight line over the run.
+        momentum: v = momentum * v + gradient; weights -= learning_rate * v.
         weight_decay: L2, added to the gradient of every parameter.
+        clip: a gradient with a longer norm than this is shortened to it.
         initialisation: a name that `Network.build` knows.
         seed: of the initial weights, the order of the images and dropout.
 
@@ -29,6 +31,7 @@ class Recipe:
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    clip: float = 2.0
     initialisation: str = "he"
     seed: int = 0
 
@@ -39,6 +42,7 @@ class Recipe:
             ("learning_rate", 0 < self.learning_rate < float("inf"), "above 0"),
             ("momentum", 0 <= self.momentum < 1, "from 0 up to, not including, 1"),
             ("weight_decay", 0 <= self.weight_decay < float("inf"), "0 or more"),
+            ("clip", self.clip > 0, "above 0"),
             ("seed", 0 <= self.seed < 2**63, "from 0 to 2^63 - 1"),
         ):
             if not holds:

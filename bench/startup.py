@@ -1,0 +1,238 @@
+"""How long `striate table` takes as a whole process, beside `import torch` and torchinfo.
+
+    python bench/startup.py [--rounds 20]
+
+Each round runs every command once, in a new order, so that a pair of one round shares the machine's
+mood. The peers have their own environment, build/peers. Results go to bench/results/. Exit 1: a bar
+is missed, or the two sides count differently.
+"""
+
+import argparse
+import json
+import os
+import random
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import machine
+
+BENCH = Path(__file__).resolve().parent
+ROOT = BENCH.parent
+PEERS = ROOT / "build" / "peers"
+STRIATE = str(Path(sys.executable).with_name("striate"))
+# Without the caller's settings of Python: one of them turns compiled modules off.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+
+TABLE, LONGEST = "striate table resnet152", "striate table resnet1202"
+IMPORT, TORCHINFO = "python -c 'import torch'", "torchinfo, resnet152"
+BARE, ON_META = "python -c pass", "torchinfo, resnet152 on the meta device"
+AGAINST = {IMPORT: Fraction(1, 3), TORCHINFO: Fraction(1, 10)}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process took; `cpu` is user and system time."""
+
+    seconds: float
+    cpu: float
+
+
+def cost(command: list[str]) -> Cost:
+    """Run a command to its end."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{shlex.join(command)} failed")
+    return Cost(seconds, used.ru_utime + used.ru_stime)
+
+
+def output(command: list[str]) -> Any:
+    """The JSON that a command prints."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=ENVIRONMENT, check=True)
+    return json.loads(done.stdout)
+
+
+def peers() -> list[str]:
+    """The command that runs peers.py, its environment made or made anew as needed."""
+    python, ready = str(PEERS / "bin" / "python"), PEERS / ".installed"
+    files = [ROOT / "constraints.txt", BENCH / "peers.txt"]
+    wanted = "\n".join([sys.version, *(file.read_text() for file in files)])
+    if not ready.exists() or ready.read_text() != wanted:
+        print(f"Installing the peers into {PEERS}; this takes some minutes.", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", PEERS], check=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, "-c", *files[:1], "-r", *files[1:]], check=True)
+        ready.write_text(wanted)
+    return [python, str(BENCH / "peers.py")]
+
+
+def declared(python: str) -> list[str]:
+    """The option of peers.py that a torchvision needs whose operators do not load."""
+    probe = [python, "-c", "import torchvision"]
+    fits = subprocess.run(probe, stderr=subprocess.DEVNULL, env=ENVIRONMENT).returncode == 0
+    return [] if fits else ["--declare"]
+
+
+def measure(commands: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]]:
+    """The cost of each command in each round, after one round that only warms the file cache."""
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    order = random.Random(0)
+    for each in range(rounds + 1):
+        for name in order.sample(list(commands), len(commands)):
+            spent = cost(commands[name])
+            if each:
+                costs[name].append(spent)
+        print(f"round {each} of {rounds}", end="\r", file=sys.stderr, flush=True)
+    return costs
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """The median, the quartiles, and every value in the order of the rounds."""
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    rounds = [round(value, 4) for value in values]
+    quartiles = [round(low, 4), round(high, 4)]
+    return {"median": round(middle, 4), "quartiles": quartiles, "rounds": rounds}
+
+
+def judge(costs: dict[str, list[Cost]]) -> list[dict[str, Any]]:
+    """Each bar, with its two readings; it holds where both do.
+
+    For a ratio: the median over the rounds, and the ratio of the medians. For CPU: the median over
+    the rounds, and the most of any.
+    """
+    bars = []
+    for peer, limit in AGAINST.items():
+        ours, theirs = ([each.seconds for each in costs[name]] for name in (TABLE, peer))
+        ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+        bars.append(bar(f"{TABLE} / {peer}", limit, ratios, median(ours) / median(theirs)))
+    cpu = [each.cpu for each in costs[LONGEST]]
+    return [*bars, bar(f"{LONGEST}, CPU seconds", Fraction(1), cpu, max(cpu))]
+
+
+def bar(what: str, limit: Fraction, values: list[float], second: float) -> dict[str, Any]:
+    """One bar, as it stands in the results."""
+    found = spread(values)
+    holds = max(found["median"], second) < limit
+    return {"what": what, "limit": str(limit), "holds": holds, "second": round(second, 4)} | found
+
+
+def compare(theirs: dict[str, int]) -> dict[str, Any]:
+    """The counts of both sides for one network, and whether they agree.
+
+    torchinfo counts a multiply-add for each scale, shift and bias, once; leaving those out it must
+    agree with ours, and so must torch's own counter, which counts two operations for each MAC.
+    """
+    totals = output([STRIATE, "table", "resnet152-torchvision", "--format", "json"])["totals"]
+    published = output([STRIATE, "table", "resnet152", "--format", "json"])["totals"]
+    kept = ("parameters", "macs")
+    alone = theirs["torchinfo_mult_adds"] - theirs["scales_shifts_and_biases"]
+    return {
+        "striate, resnet152-torchvision": {key: totals[key] for key in kept},
+        "striate, resnet152": {key: published[key] for key in kept},
+        "peers, torchvision's resnet152": theirs,
+        "agree": totals["parameters"] == theirs["parameters"]
+        and totals["macs"] == alone == theirs["torch_flops"] / 2,
+    }
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """A Markdown table, columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
+    cells = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result as Markdown, to read in a terminal too."""
+    at = result["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    times = [["whole process, seconds", "median", "quartiles", "CPU"]]
+    for name, spent in result["seconds"].items():
+        low, high = spent["quartiles"]
+        cpu = result["cpu_seconds"][name]["median"]
+        times.append([name, f"{spent['median']:.3f}", f"{low:.3f} to {high:.3f}", f"{cpu:.3f}"])
+    bars = [["bar", "median over rounds", "quartiles", "second reading", "below", "holds"]]
+    for each in result["bars"]:
+        low, high = each["quartiles"]
+        numbers = [f"{each['median']:.3f}", f"{low:.3f} to {high:.3f}", f"{each['second']:.3f}"]
+        bars.append([each["what"], *numbers, each["limit"], "yes" if each["holds"] else "NO"])
+    counts = [["counted", "", ""]]
+    for side, found in result["answers"].items():
+        if isinstance(found, dict):
+            counts += [[side, name, f"{number:,}"] for name, number in found.items()]
+    agree = "agree" if result["answers"]["agree"] else "DISAGREE"
+    return "\n\n".join(
+        [
+            "# Time to start",
+            f"{at['processor']}, {at['cores']} cores, {at['memory_gib']} GiB; {at['system']}.  \n"
+            f"Python {at['python']}, {versions}; {result['threads']} threads in torch.  \n"
+            f"{result['date']}, commit {result['commit']}, {result['rounds']} rounds, "
+            "every command once in each.",
+            aligned(times),
+            aligned(bars),
+            f"For torchvision's variant of the network both sides {agree}:",
+            aligned(counts),
+        ]
+    )
+
+
+def main() -> int:
+    """Measure, write, print."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--rounds", type=int, default=20, help="at least 10 (default: 20)")
+    rounds = max(10, options.parse_args().rounds)
+    run = peers()
+    declare = declared(run[0])
+    costs = measure(
+        {
+            BARE: [sys.executable, "-c", "pass"],
+            TABLE: [STRIATE, "table", "resnet152"],
+            LONGEST: [STRIATE, "table", "resnet1202"],
+            IMPORT: [sys.executable, "-c", "import torch"],
+            TORCHINFO: [*run, "summary", "cpu", *declare],
+            ON_META: [*run, "summary", "meta", *declare],
+        },
+        rounds,
+    )
+    theirs = output([*run, "count", *declare])
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
+    )
+    result = {
+        "machine": machine.describe(),
+        "date": date.today().isoformat(),
+        "commit": commit.stdout.strip(),
+        "versions": {name: version(name) for name in ("striate", "lark", "rich", "typer")}
+        | theirs["versions"],
+        "threads": theirs["threads"],
+        "operators_declared": bool(declare),
+        "rounds": rounds,
+        "bars": judge(costs),
+        "answers": compare(theirs["counts"]),
+        "seconds": {name: spread([each.seconds for each in costs[name]]) for name in costs},
+        "cpu_seconds": {name: spread([each.cpu for each in costs[name]]) for name in costs},
+    }
+    text = report(result)
+    file = BENCH / "results" / f"startup-{result['machine']['name']}"
+    file.parent.mkdir(exist_ok=True)
+    file.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    file.with_suffix(".md").write_text(text + "\n")
+    print(text)
+    return 0 if result["answers"]["agree"] and all(bar["holds"] for bar in result["bars"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

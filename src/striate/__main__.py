@@ -1,0 +1,5 @@
+"""`python -m striate`."""
+
+from striate.cli import main
+
+main()

@@ -1,0 +1,15 @@
+"""`striate check`: is this a network?"""
+
+from __future__ import annotations
+
+from striate.cli.table import Net
+
+
+def check(net: Net) -> None:
+    """Say that a network is valid, or where and why it is not (exit code 1)."""
+    from striate.network import read
+
+    network = read(net)
+    layers = len(network.steps)
+    name = f"{network.name}: " if network.name else ""
+    print(f"{name}valid, {layers:,} layers, {network.input} -> {network.output}")

@@ -1,0 +1,159 @@
+"""The table for other programs and other papers: JSON, CSV, Markdown, LaTeX, the lecture's own lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from striate.account import Account, Axis, Row
+from striate.draw.lines import lines
+from striate.draw.numbers import in_bytes, short
+from striate.draw.summary import summary
+from striate.draw.table import Table, label
+
+
+def to_json(account: Account) -> str:
+    """Every layer and the totals; see the accounting page for each key."""
+    network, totals = account.network, account.totals
+    found: dict[str, Any] = {
+        "name": network.name,
+        "input": list(network.input),
+        "convention": account.convention,
+        "rows": [_row(row) for row in account.rows],
+        "heads": {name: [_row(row) for row in rows] for name, rows in account.heads.items()},
+        "totals": {key: getattr(totals, key) for key in totals.__dataclass_fields__},
+    }
+    found["totals"]["batch"] = account.batch
+    found["totals"]["training_bytes"] = totals.training_bytes(account.batch)
+    if account.budget:
+        found["budget"] = {
+            "memory": account.budget.memory,
+            "batch": account.budget.batch,
+            "bytes": account.budget.used,
+            "blocking_layer": account.budget.blocking.name,
+            "blocking_what": account.budget.what,
+            "blocking_share": account.budget.share,
+        }
+    return json.dumps(found, indent=2)
+
+
+def _row(row: Row) -> dict[str, Any]:
+    height, width = row.field.height, row.field.width
+    return {
+        "layer": row.name,
+        "kind": row.kind,
+        "word": row.word,
+        "volume": list(row.volume),
+        "parameters": row.parameters,
+        "weights": row.weights,
+        "biases": row.biases,
+        "macs": row.macs,
+        "flops": row.flops,
+        "activations": row.activations,
+        "kept_bytes": row.kept,
+        "receptive_field": list(row.field.size),
+        "receptive_field_smallest": [height.smallest, width.smallest],
+        "receptive_field_stride": [_plain(height.jump), _plain(width.jump)],
+        "receptive_field_offset": [_plain(height.offset), _plain(width.offset)],
+        "receptive_field_aligned": row.field.aligned,
+        "rounding": row.rounded,
+    }
+
+
+def _plain(value: Fraction | None) -> float | int | None:
+    if value is None:
+        return None
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+def to_csv(account: Account) -> str:
+    """A line for every layer, heads last; the same numbers as the JSON."""
+    columns = (
+        "layer,kind,word,height,width,depth,parameters,weights,biases,macs,flops,activations,kept_bytes"
+    ).split(",")
+    fields = ["field_height", "field_width", "rounding", "head"]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*columns, *fields])
+    for row in (*account.rows, *(row for rows in account.heads.values() for row in rows)):
+        numbers = (row.parameters, row.weights, row.biases, row.macs, row.flops, row.activations, row.kept)
+        names = (row.name, row.kind, row.word)
+        writer.writerow([*names, *row.volume, *numbers, *row.field.size, row.rounded, row.head])
+    return file.getvalue().rstrip("\n")
+
+
+def to_markdown(account: Account) -> str:
+    table = Table(account)
+    written = [f"**{table.title}**\n"] if table.title else []
+    written += [_pipes(table.columns), "|---|---:|---:|---:|---:|---:|"]
+    for line in lines(account):
+        first, *others = table.cells(line)
+        written.append(_pipes((first.replace("  ", "&emsp;").replace("|", "\\|"), *others)))
+    written += ["", *(f"- {heading or '…'}: {sentence}" for heading, sentence in summary(account))]
+    return "\n".join(written)
+
+
+def _pipes(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+_LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "×": r"$\times$", "…": r"\dots{}"}
+_LATEX |= {"├": r"$\vdash$", "│": r"$|$", "└": r"$\llcorner$", "~": r"\textasciitilde{}", "·": r"$\cdot$"}
+_LATEX |= {"{": r"\{", "}": r"\}", "$": r"\$", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def to_latex(account: Account) -> str:
+    """A tabular for booktabs and amssymb."""
+    table = Table(account)
+    written = [r"\begin{tabular}{lrrrrr}", r"\toprule", " & ".join(table.columns) + r" \\", r"\midrule"]
+    for line in lines(account):
+        first, volume, *others = table.cells(line)
+        indent = rf"\hspace*{{{line.indent}em}}" if line.indent else ""
+        cells = [indent + _latex(first.strip()), volume.replace("x", r"$\times$"), *map(_latex, others)]
+        written.append(" & ".join(cells) + r" \\")
+    totals = account.totals
+    sums = f"total & & {totals.parameters:,} & {totals.flops:,} & {totals.activations:,} & "
+    return "\n".join([*written, r"\midrule", sums + r"\\", r"\bottomrule", r"\end{tabular}"])
+
+
+def to_lecture(account: Account) -> str:
+    """The lines of the lectures' VGG slide: a volume, its memory, its weights (biases left out)."""
+    written = []
+    for row in account.rows:
+        if row.activations == 0 and row.weights == 0:
+            continue
+        h, w, d = row.volume
+        name = "INPUT" if row.layer is None else row.word.upper()
+        memory = f"{h}*{w}*{d}={short(row.activations).replace(' ', '')}"
+        if (h, w) == (1, 1):
+            memory = str(row.activations)
+        volume = f"[{row.volume}]"
+        written.append(f"{name + ':':<24} {volume:<14} memory: {memory:<22} weights: {row.weights:,}")
+    totals = account.totals
+    memory = in_bytes(totals.activation_bytes)
+    written += [
+        "",
+        f"TOTAL memory: {totals.activations:,} values * 4 bytes = {memory} / image "
+        "(only forward! for training see the text table)",
+        f"TOTAL params: {totals.weights:,} weights + {totals.biases:,} biases = {totals.parameters:,}",
+    ]
+    return "\n".join(written)
+
+
+FORMATS: dict[str, Callable[[Account], str]] = {
+    "lecture": to_lecture,
+    "markdown": to_markdown,
+    "csv": to_csv,
+    "json": to_json,
+    "latex": to_latex,
+}
+
+__all__ = ["FORMATS", "label"]

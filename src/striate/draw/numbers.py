@@ -1,0 +1,24 @@
+"""Numbers as a person reads them: whole where there is room, short where there is not."""
+
+from __future__ import annotations
+
+
+def short(number: int) -> str:
+    """`15.5 G`, `3.2 M`, `96.0 k`, `760`: powers of 1000."""
+    for power, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "k")):
+        if abs(number) >= 1000**power:
+            return f"{number / 1000**power:.4g} {letter}"
+    return str(number)
+
+
+def in_bytes(number: int) -> str:
+    """`61 MB`, `1.66 GB`: powers of 1000, as disks and drivers count."""
+    value = short(number)
+    return f"{value}B" if value[-1].isalpha() else f"{value} B"
+
+
+def percent(fraction: float) -> str:
+    """`74%`; never 0% for something or 100% for less than everything."""
+    if 0 < fraction < 0.005 or 0.995 <= fraction < 1:
+        return f"{min(99.9, max(0.1, 100 * fraction)):.1f}%"
+    return f"{fraction:.0%}"
