@@ -173,7 +173,7 @@ class Line:
 
     @property
     def connections(self) -> int:
-        """As LeCun et al. 1998 count: a bias is one, a subsampling unit has its inputs and a bias."""
+        """As LeCun et al. 1998 count: a bias is one; a subsampling unit has inputs and a bias."""
         if self.kind == "subsample":
             return self.volume.size * (self.layer.window_size(self.met) + 1)
         return self.sum("macs") + (self.volume.size if self.sum("biases") else 0)
@@ -262,9 +262,9 @@ def test_total(fact: Fact) -> None:
     if fact.subject == "googlenet-with-aux":
         found |= {"params": totals.parameters_with_heads, "macs": totals.macs_with_heads}
     if fact.subject == "bn-inception-literal":
-        left_out = sum(s.volume.depth for s in network.steps if getattr(s.layer, "bias", "") == "no")
+        before_bn = [step for step in network.steps if getattr(step.layer, "bias", "") == "no"]
         found["params_without_conv_biases"] = totals.parameters
-        found["params"] += left_out
+        found["params"] += sum(step.volume.depth for step in before_bn)
         for module in ("4c", "4d", "4e"):
             step = network.steps[network.expansion.labels[f"inception_{module}"]]
             found[f"channels_{module}"] = step.volume.depth
@@ -308,8 +308,9 @@ def stages(network: Network) -> dict[str, list[Step | Part]]:
     return found
 
 
-# The receptive field of the last layer before the global pool. AlexNet, VGG-16 and the ResNets with
-# the stride in the 3x3 and in the first 1x1: Araujo, Norris and Sim 2019 (Distill), table of fields.
+# The receptive field before the global pool or the first fully connected layer. AlexNet, VGG-16
+# and the ResNets with the stride in the first 1x1: Araujo, Norris and Sim 2019 (Distill), in their
+# table of networks. The others by r <- r + (F - 1) j, j <- j S.
 @pytest.mark.parametrize(
     ("name", "size"),
     {
@@ -565,10 +566,11 @@ def row(name: str, step: str) -> Any:
     return next(each for each in found.rows if each.name == step)
 
 
-def module(name: str) -> tuple[int, int]:
-    """Weights and MACs of one of GoogLeNet's modules."""
+def module(name: str) -> tuple[str, int]:
+    """Weights and MACs of one of GoogLeNet's modules, the weights in its paper's units too."""
     rows = [each for each in account_of(zoo.read("googlenet")).rows if each.name.startswith(name)]
-    return sum(each.weights for each in rows), sum(each.macs for each in rows)
+    weights = sum(each.weights for each in rows)
+    return f"{weights:,} weights = {weights / 1024:.1f} x 1024", sum(each.macs for each in rows)
 
 
 def fits_somehow(width: int) -> bool:
@@ -590,16 +592,6 @@ def memory_of_vgg16() -> str:
 def vgg16_macs() -> dict[str, int]:
     rows = account_of(zoo.read("vgg16")).rows
     return {"conv only": sum(r.macs for r in rows if r.kind == "conv"), "with FC": macs("vgg16")}
-
-
-def printed_4c_weights() -> str:
-    weights, _ = module("inception_4c")
-    return f"{weights:,} weights = {weights / 1024:.1f} x 1024"
-
-
-def printed_5a() -> str:
-    weights, work = module("inception_5a")
-    return f"{weights:,} weights = {weights / 1024:.1f} x 1024; {work:,} MACs"
 
 
 def depth_of_4c_as_printed() -> int:
@@ -626,16 +618,14 @@ CORRECTED: dict[str, Callable[[], Any]] = {
     "alexnet-total": lambda: parameters("alexnet"),
     "alexnet-filters": lambda: row("alexnet", "conv1").volume.depth,
     "resnet-paper-vgg16-flops": vgg16_macs,
-    "googlenet-conv1-params": lambda: (
-        "{0.weights:,} weights, {0.macs:,} MACs".format(row("googlenet", "conv1"))
+    "googlenet-conv1-params": lambda: "{0.weights:,} weights, {0.macs:,} MACs".format(
+        row("googlenet", "conv1")
     ),
-    "googlenet-4c-params": printed_4c_weights,
-    "googlenet-5a": printed_5a,
+    "googlenet-4c-params": lambda: module("inception_4c")[0],
+    "googlenet-5a": lambda: "{}; {:,} MACs".format(*module("inception_5a")),
     "bn-inception-4c-4d": depth_of_4c_as_printed,
     "even-stride2-padding": lambda: (
-        "no integer P fits an even input"
-        if all(fits_somehow(width) == width % 2 for width in range(6, 40))
-        else "some do"
+        "" if any(map(fits_somehow, range(6, 40, 2))) else "no integer P fits an even input"
     ),
 }
 

@@ -93,7 +93,7 @@ def build(network: Network, initialisation: str = "he") -> ConvNet:
 
 
 class _Builder:
-    """Follows the tree of parts. Knows which volumes are flat, (N, K), and which are kept for later."""
+    """Follows the parts; knows which volumes are flat, (N, K), and which are kept for later."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -133,7 +133,7 @@ class _Builder:
             if at in self.remote:
                 keeps[name] = self.key(at)
         if part.exit != at and not self._is_apart(part.exit):
-            children[_free("exit_from", taken)] = modules.Recall(self.key(part.exit))
+            children[_free("exit_from", {*taken, *children})] = modules.Recall(self.key(part.exit))
         return children, keeps
 
     def _is_apart(self, index: int) -> bool:
@@ -245,11 +245,16 @@ def module_for(step: Step, flat: bool) -> nn.Module:
     return MODULES[type(step.layer)](step.layer, step.met, flat)
 
 
+def _two(pair: layers.Pair) -> tuple[int, int]:
+    """A plain tuple: what a module prints and what torch.export can take."""
+    return pair.height, pair.width
+
+
 def _conv(layer: layers.Conv, met: Volume, flat: bool) -> nn.Module:
-    arguments = (met.depth, layer.filters, tuple(layer.kernel), tuple(layer.stride))
+    arguments = (met.depth, layer.filters, _two(layer.kernel), _two(layer.stride))
     options: dict[str, Any] = {
-        "padding": tuple(layer.padding(met)),
-        "dilation": tuple(layer.dilation),
+        "padding": _two(layer.padding(met)),
+        "dilation": _two(layer.dilation),
         "groups": layer.groups,
         "bias": layer.bias == "yes",
     }
@@ -268,13 +273,13 @@ def _deconv(layer: layers.Deconv, met: Volume, flat: bool) -> nn.Module:
     return nn.ConvTranspose2d(
         met.depth,
         layer.filters,
-        tuple(layer.kernel),
-        tuple(layer.stride),
-        padding=tuple(layer.pad),
-        output_padding=tuple(layer.extra),
+        _two(layer.kernel),
+        _two(layer.stride),
+        padding=_two(layer.pad),
+        output_padding=_two(layer.extra),
         groups=layer.groups,
         bias=layer.bias == "yes",
-        dilation=tuple(layer.dilation),
+        dilation=_two(layer.dilation),
     )
 
 

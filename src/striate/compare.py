@@ -23,7 +23,9 @@ class Change:
 
     @property
     def same(self) -> bool:
-        return self.left is not None and self.right is not None and _key(self.left) == _key(self.right)
+        return (
+            self.left is not None and self.right is not None and _key(self.left) == _key(self.right)
+        )
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ def compare(left: Network, right: Network, convention: str = "paper") -> Compari
     """Lines up two networks, as a text tool lines up two files."""
     accounts = account(left, convention), account(right, convention)
     lefts, rights = lines(accounts[0]), lines(accounts[1])
-    matcher = SequenceMatcher(None, [_key(x) for x in lefts], [_key(x) for x in rights], autojunk=False)
+    matcher = SequenceMatcher(
+        None, [_key(x) for x in lefts], [_key(x) for x in rights], autojunk=False
+    )
     changes: list[Change] = []
     for _, a, b, c, d in matcher.get_opcodes():
         pairs = max(b - a, d - c)

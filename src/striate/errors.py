@@ -9,7 +9,7 @@
     ├── DataError            images or labels that cannot be used
     └── RunError             a run folder that cannot be written or read
 
-A layer knows no text. It raises `Misfit`, and whoever knows the place raises the placed error from it.
+A layer knows no text: it raises `Misfit`, and whoever knows the place raises the placed error.
 """
 
 from __future__ import annotations

@@ -14,9 +14,7 @@ from striate.errors import RunError
 from striate.records import Score
 
 
-def score(
-    model: nn.Module, images: Images, preparation: Preparation, *, batch: int = 256
-) -> Score:
+def score(model: nn.Module, images: Images, preparation: Preparation, *, batch: int = 256) -> Score:
     """Score a model on images, in evaluation mode and without gradients; its mode is restored.
 
     Args:

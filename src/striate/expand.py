@@ -20,8 +20,9 @@ from striate.errors import (
     VolumeMismatch,
     nearest,
 )
-from striate.layers import JOINS, BatchNorm, Layer, Shortcut, Volume
-from striate.notation.words import layer_of
+from striate.layers import JOINS, BatchNorm, Layer, Pair, Shortcut, Volume
+from striate.layers.settings import LARGEST
+from striate.notation.words import layer_of, word_of
 from striate.notation.write import write_item
 from striate.tree import (
     Block,
@@ -39,7 +40,9 @@ from striate.tree import (
 )
 
 MOST_LAYERS = 100_000
-DEEPEST_CALL = 40
+MOST_WORDS = 4 * MOST_LAYERS
+DEEPEST = 150
+MOST_DERIVATIONS = 6
 INPUT = -1
 
 
@@ -70,7 +73,7 @@ class Step:
 
 @dataclass(slots=True)
 class Part:
-    """Steps that belong together: the network, a block, a labelled group, a join, one of its branches.
+    """Steps that belong together: the network, a block, a labelled group, a join, a branch.
 
     Attributes:
         name: the dotted path; empty for the network.
@@ -147,6 +150,7 @@ class _Expander:
         self.blocks = {each.name: each for each in script.blocks}
         self.steps: list[Step] = []
         self.visited = 0
+        self.depth = 0
         self.direct: int | None = None  # the step whose word stands directly before this one
 
     def run(self) -> Expansion:
@@ -154,14 +158,19 @@ class _Expander:
         scope = _Scope({}, labels)
         main = Part("", "network", taken=_labels(self.script.body))
         output = self.sequence(main, self.script.body, INPUT, scope)
+        if output == INPUT:
+            raise NotationError("the network has no layers", self.script.place)
         heads, head_outputs = {}, {}
         for head in self.script.heads:
             if head.name in heads or head.name in {"main", *(each.name for each in main.children)}:
-                raise NotationError(f"there is already a {head.name}", head.place)
+                hint = "a head has a name of its own"
+                raise NotationError(f"the name {head.name} is taken", head.place, hints=[hint])
             start = self.labelled(head.label, head.place, scope)
             heads[head.name] = Part(head.name, "head", taken=_labels(head.body))
             self.direct = None
             head_outputs[head.name] = self.sequence(heads[head.name], head.body, start, scope)
+            if not any(heads[head.name].steps()):
+                raise NotationError(f"the head {head.name} has no layers", head.place)
         self.settle_biases()
         self.refuse_unused({output, *head_outputs.values()})
         return Expansion(tuple(self.steps), main, heads, output, head_outputs, labels)
@@ -169,7 +178,7 @@ class _Expander:
     # -- sequences and items
 
     def sequence(self, part: Part, items: Sequence, at: int, scope: _Scope) -> int:
-        """Fills the part with the items, starting from the volume of step `at`; returns its exit."""
+        """Fills the part, starting from the volume of step `at`; returns its exit."""
         part.entry = at
         for item in items:
             at = self.item(part, item, at, scope)
@@ -178,24 +187,29 @@ class _Expander:
 
     def item(self, part: Part, item: Item, at: int, scope: _Scope, label: str = "") -> int:
         self.visited += 1
-        if self.visited > 4 * MOST_LAYERS:
-            raise TooLarge(f"the network has more than {MOST_LAYERS:,} layers", item.place)
+        self.depth += 1
+        if self.visited > MOST_WORDS:
+            raise TooLarge(f"the network has more than {MOST_WORDS:,} words", item.place)
+        if self.depth > DEEPEST:
+            raise TooLarge(f"blocks and groups nest deeper than {DEEPEST}", item.place)
         match item:
             case Word():
-                return self.word(part, item, at, scope, label)
+                at = self.word(part, item, at, scope, label)
             case Call():
-                return self.call(part, item, at, scope, label)
+                at = self.call(part, item, at, scope, label)
             case Repeat():
-                return self.repeat(part, item, at, scope, label)
+                at = self.repeat(part, item, at, scope, label)
             case Branches():
-                return self.branches(part, item, at, scope, label)
+                at = self.branches(part, item, at, scope, label)
             case Check():
-                return self.check(item, at, scope)
+                at = self.check(item, at, scope)
             case Label():
-                return self.label(part, item, at, scope)
+                at = self.label(part, item, at, scope)
             case Reference():
                 self.direct = None
-                return self.labelled(item.name, item.place, scope)
+                at = self.labelled(item.name, item.place, scope)
+        self.depth -= 1
+        return at
 
     def word(self, part: Part, word: Word, at: int, scope: _Scope, label: str) -> int:
         try:
@@ -208,12 +222,13 @@ class _Expander:
             return self.add(part, layer, (at,), word.place, scope, label)
         except Misfit as misfit:
             message = f"{write_item(word)} {misfit.message}"
-            raise self.placed(DoesNotFit, word.place, scope, message, misfit.note, misfit.hints) from None
+            raise self.placed(
+                DoesNotFit, word.place, scope, message, misfit.note, misfit.hints
+            ) from None
 
     def call(self, part: Part, call: Call, at: int, scope: _Scope, label: str) -> int:
-        if len(scope.calls) >= DEEPEST_CALL:
-            raise TooLarge(f"blocks call blocks more than {DEEPEST_CALL} deep", call.place)
         block = self.blocks[call.block]
+        self.visited += len(block.parameters)
         known = self.arguments(block, call, scope)
         shown = ", ".join(
             str(value) if each.default is None else f"{each.name}={value}"
@@ -239,7 +254,7 @@ class _Expander:
             try:
                 known[each.name] = number_value(value, scope.known)
             except ArithmeticError as error:
-                message = f"{block.name} has a bad {each.name}"
+                message = f"{block.name} cannot work out its {each.name}"
                 raise self.placed(NotationError, call.place, scope, message, str(error)) from None
         return known
 
@@ -247,12 +262,15 @@ class _Expander:
         try:
             times = number_value(repeat.times, scope.known)
         except ArithmeticError as error:
-            raise self.placed(NotationError, repeat.place, scope, str(error)) from None
+            message = "the number of repetitions cannot be worked out"
+            raise self.placed(NotationError, repeat.place, scope, message, str(error)) from None
         if times < 1:
             message = f"a group is repeated at least once, not {times} times"
             raise self.placed(NotationError, repeat.place, scope, message)
         if label:
-            group = Part(part.name_for(label, scope.repeated), "group", label, taken=_labels(repeat.body))
+            group = Part(
+                part.name_for(label, scope.repeated), "group", label, taken=_labels(repeat.body)
+            )
             group.entry = at
             part.children.append(group)
             part = group
@@ -271,7 +289,9 @@ class _Expander:
         return at
 
     def branches(self, part: Part, item: Branches, at: int, scope: _Scope, label: str) -> int:
-        join = Part(part.name_for(label or item.kind, not label or scope.repeated), item.kind, entry=at)
+        join = Part(
+            part.name_for(label or item.kind, not label or scope.repeated), item.kind, entry=at
+        )
         part.children.append(join)
         ends = []
         for number, branch in enumerate(item.branches, 1):
@@ -283,10 +303,15 @@ class _Expander:
         volumes = [self.volume(end) for end in ends]
         try:
             joined = layer.join(volumes)
-        except Misfit as misfit:
-            raise self.mismatch(item, misfit, join, volumes, at, scope) from None
+        except Misfit as error:
+            raise self.mismatch(item, error, join, volumes, scope) from None
+        if misfit := _too_large(joined):
+            message = f"{item.kind} {misfit.message}"
+            raise self.placed(DoesNotFit, item.place, scope, message, misfit.note)
         self.direct = None
-        step = Step(len(self.steps), join.name, layer, layer, tuple(ends), volumes[0], joined, item.place)
+        step = Step(
+            len(self.steps), join.name, layer, layer, tuple(ends), volumes[0], joined, item.place
+        )
         self.steps.append(step)
         join.children.append(step)
         join.exit = step.index
@@ -312,7 +337,7 @@ class _Expander:
 
     def labelled(self, name: str, place: Place | None, scope: _Scope) -> int:
         if name not in scope.labels:
-            hint = nearest(name, scope.labels)
+            hint = nearest(name, scope.labels) if scope.labels else "a label is set as in x: relu"
             message = f"there is no label {name!r} here"
             raise self.placed(UnknownWord, place, scope, message, hints=(hint,))
         return scope.labels[name]
@@ -338,8 +363,11 @@ class _Expander:
             if getattr(before.layer, "bias", "") == "auto":
                 before.layer = _with_bias(before.layer, "no")
         met = self.volume(inputs[0])
+        volume = layer.volume(met)
+        if misfit := _too_large(volume):
+            raise misfit
         name = part.name_for(label or layer.kind, not label or scope.repeated)
-        step = Step(len(self.steps), name, layer, layer, inputs, met, layer.volume(met), place)
+        step = Step(len(self.steps), name, layer, layer, inputs, met, volume, place)
         self.steps.append(step)
         part.children.append(step)
         self.direct = step.index
@@ -360,7 +388,9 @@ class _Expander:
         for step in self.steps:
             if step.index not in used:
                 message = f"nothing uses the volume of {step.name}"
-                raise NotationError(message, step.place, hints=["label it and refer to it, or leave it out"])
+                raise NotationError(
+                    message, step.place, hints=["label it and refer to it, or leave it out"]
+                )
 
     # -- what went wrong
 
@@ -375,58 +405,78 @@ class _Expander:
     ) -> NotationError:
         """The error with the calls that led to it."""
         calls = [
-            f"in {write_item(call)}" + (f" at {call.place.line}:{call.place.column}" if call.place else "")
+            f"in {write_item(call)}"
+            + (f" at {call.place.line}:{call.place.column}" if call.place else "")
             for call in reversed(scope.calls)
         ]
         return kind(message, place, note, (*hints, *calls[:3]))
 
     def mismatch(
-        self, item: Branches, misfit: Misfit, join: Part, volumes: list[Volume], at: int, scope: _Scope
+        self, item: Branches, misfit: Misfit, join: Part, volumes: list[Volume], scope: _Scope
     ) -> NotationError:
-        shown = ", ".join(dict.fromkeys(map(str, volumes)))
-        derivations = [
-            f"branch {number}: {self.derivation(branch, at)}"
-            for number, branch in enumerate(join.children, 1)
-            if isinstance(branch, Part)
-        ]
-        hints = [*derivations, *_agreement(item, volumes)]
-        message = f"{item.kind} {misfit.message}: {shown}"
+        """With the derivation of one branch for each of the volumes that differ."""
+        unlike = {
+            volume[: _compared(item.kind)]: n for n, volume in reversed([*enumerate(volumes)])
+        }
+        numbers = sorted(unlike.values())[:MOST_DERIVATIONS]
+        labels = {at: f"@{name}" for name, at in scope.labels.items()}
+        branches = [each for each in join.children if isinstance(each, Part)]
+        hints = [f"branch {n + 1}: {self.derivation(branches[n], labels)}" for n in numbers]
+        message = f"{item.kind} {misfit.message}: {', '.join(str(volumes[n]) for n in numbers)}"
+        hints += _agreement(item.kind, volumes)
         return self.placed(VolumeMismatch, item.place, scope, message, hints=hints)
 
-    def derivation(self, branch: Part, at: int) -> str:
+    def derivation(self, branch: Part, labels: Mapping[int, str]) -> str:
         """`56x56x64 -> conv3-128/2 28x28x128 -> bn -> relu`: each volume where it changes."""
-        said, volume = [str(self.volume(at))], self.volume(at)
-        for step in branch.steps():
-            if step.met != volume:  # a reference led elsewhere
-                said.append(str(step.met))
-                volume = step.met
-            word = step.place.text if step.place else step.layer.kind
-            word = " ".join(word.split())
-            said.append(word if step.volume == volume else f"{word} {step.volume}")
-            volume = step.volume
+        at, said = branch.entry, [str(self.volume(branch.entry))]
+        for child in branch.children:
+            if isinstance(child, Step):
+                what, entry, leave = write_item(word_of(child.stated)), child.inputs[0], child.index
+            else:
+                what, entry, leave = child.title or f"{child.kind}( ... )", child.entry, child.exit
+            if entry != at:
+                said.append(f"{labels.get(entry, '@')} {self.volume(entry)}")
+            same = self.volume(leave) == self.volume(entry)
+            said.append(what if same else f"{what} {self.volume(leave)}")
+            at = leave
+        if branch.exit != at:
+            said.append(f"{labels.get(branch.exit, '@')} {self.volume(branch.exit)}")
         if len(said) > 12:
             said[6:-5] = ["..."]
-        return " -> ".join(said) + ("" if said[-1].endswith(str(volume)) else f" {volume}")
+        end = str(self.volume(branch.exit))
+        return " -> ".join(said) + ("" if said[-1].split()[-1] == end else f" {end}")
 
 
-def _agreement(item: Branches, volumes: list[Volume]) -> list[str]:
-    """The projection that would make the last branch that differs agree with the first."""
-    target = volumes[0]
-    number = max(n for n, volume in enumerate(volumes) if _differs(item.kind, volume, target))
-    found = volumes[number]
-    for wrong, right, n in ((found, target, number), (target, found, 0)):
-        stride = -(-wrong.height // right.height)
-        if (-(-wrong.height // stride), -(-wrong.width // stride)) != (right.height, right.width):
-            continue
-        depth = right.depth if item.kind == "add" else wrong.depth
-        word = f"shortcut-{depth}" + (f"/{stride}" if stride > 1 else "")
-        agreed = Volume(right.height, right.width, depth)
-        return [f"agrees: {word} at the end of branch {n + 1}, in the place of `id` -> {agreed}"]
+def _too_large(volume: Volume) -> Misfit | None:
+    """What is said of a volume so large that working on with it would be slow."""
+    if max(volume) <= LARGEST:
+        return None
+    return Misfit(f"makes a {volume} volume", f"no side may be above {LARGEST:,}")
+
+
+def _compared(kind: str) -> int:
+    """How many sides of its volumes a join compares: all, or height and width."""
+    return 3 if kind == "add" else 2
+
+
+def _agreement(kind: str, volumes: list[Volume]) -> list[str]:
+    """The projections that would make all branches agree with one of them, if there are such."""
+    for target in sorted(
+        set(volumes), key=lambda each: (-volumes.count(each), volumes.index(each))
+    ):
+        words = {}
+        for number, volume in enumerate(volumes, 1):
+            stride = Pair(-(-volume.height // target.height), -(-volume.width // target.width))
+            depth = target.depth if kind == "add" else volume.depth
+            projection = Shortcut(filters=depth, stride=stride)
+            if projection.volume(volume)[: _compared(kind)] != target[: _compared(kind)]:
+                break
+            if volume[: _compared(kind)] != target[: _compared(kind)]:
+                words[number] = write_item(word_of(projection))
+        else:
+            said = " and ".join(f"{word} at the end of branch {n}" for n, word in words.items())
+            return [f"agrees: {said}"] if len(words) <= MOST_DERIVATIONS else []
     return []
-
-
-def _differs(kind: str, one: Volume, other: Volume) -> bool:
-    return one != other if kind == "add" else one[:2] != other[:2]
 
 
 def _with_bias(layer: Layer, bias: str) -> Layer:

@@ -32,8 +32,8 @@ def run(module: nn.Module, volume: Tensor, memory: Memory) -> Tensor:
 class Chain(Routed):
     """A sequence that keeps the labelled volumes among its children's outputs.
 
-    `keeps` says under which name in the memory a child's output stays; the empty name is the chain's
-    own input.
+    `keeps` says under which name in the memory a child's output stays; the empty name is the
+    chain's own input.
     """
 
     def __init__(self, children: Mapping[str, nn.Module], keeps: Mapping[str, str]) -> None:
@@ -122,7 +122,8 @@ class Subsample(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, volume: Tensor) -> Tensor:
-        return self.pool(volume) * self.weight + self.bias
+        summed: Tensor = self.pool(volume)
+        return summed * self.weight + self.bias
 
 
 class RadialBasis(nn.Module):

@@ -41,7 +41,7 @@ class Network:
 
     @classmethod
     def of(cls, input: tuple[int, int, int], *layers: Layer, name: str = "") -> Network:
-        """A plain sequence of layers: `Network.of((32, 32, 3), Conv(kernel=3, filters=8), Relu())`."""
+        """A plain sequence: `Network.of((32, 32, 3), Conv(kernel=(3, 3), filters=8), Relu())`."""
         front = (("name", name),) if name else ()
         return cls(Script(Volume(*input), tuple(word_of(layer) for layer in layers), front=front))
 

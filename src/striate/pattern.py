@@ -74,7 +74,7 @@ class Match:
 
     Attributes:
         matches: whether it does.
-        counts: for each named repetition its counts in order: VGG-16 has N = 2, 2, 3, 3, 3 and M = 5.
+        counts: of each named repetition, in order: VGG-16 has N = 2, 2, 3, 3, 3 and M = 5.
         passed_over: the kinds of layers that the pattern does not speak of.
         reason: why it does not match; empty if it does.
     """
@@ -163,7 +163,9 @@ def match(network: Network, pattern: str = LECTURE) -> Match:
     tree = parse_pattern(pattern)
     for child in network.main.children:
         if isinstance(child, Part) and any(isinstance(inner, Part) for inner in child.children):
-            return Match(False, reason=f"it branches at {child.name}, and a pattern is one sequence")
+            return Match(
+                False, reason=f"it branches at {child.name}, and a pattern is one sequence"
+            )
     if any(step.inputs != (index - 1,) for index, step in enumerate(network.main.steps())):
         return Match(False, reason="it refers to labels, and a pattern is one sequence")
     named = _named(tree)
@@ -237,7 +239,9 @@ class _Matcher:
             rest = Node(node.word, node.parts, max(0, node.low - times - 1), node.high)
             if node.high is not None:
                 rest = Node(node.word, node.parts, rest.low, max(0, node.high - times - 1))
-            following = max(e for e in self.once(node, at) if e <= end and self._completes(rest, e, end))
+            following = max(
+                e for e in self.once(node, at) if e <= end and self._completes(rest, e, end)
+            )
             self._count_parts(node.parts, at, following, counts)
             at, times = following, times + 1
         own[place] = times
@@ -262,7 +266,9 @@ class _Matcher:
 
 def within_bounds(found: Match) -> bool:
     """Whether the counts keep to what the lecture calls usual: N up to 5, K up to 2."""
-    return all(max(found.counts.get(name, (0,)), default=0) <= most for name, most in BOUNDS.items())
+    return all(
+        max(found.counts.get(name, (0,)), default=0) <= most for name, most in BOUNDS.items()
+    )
 
 
 def generate(

@@ -1,10 +1,10 @@
 """The run folder: all that a run was made from, what happened, and the weights. No pickle.
 
-    network.net           the network's canonical text
-    recipe.toml           how it was trained
-    run.json              the data's source, classes and preparation, and the versions that trained
-    metrics.jsonl         the records, a line each
-    weights.safetensors   the weights after the last whole epoch
+network.net           the network's canonical text
+recipe.toml           how it was trained
+run.json              the data's source, classes and preparation, and the versions that trained
+metrics.jsonl         the records, a line each
+weights.safetensors   the weights after the last whole epoch
 """
 
 from __future__ import annotations

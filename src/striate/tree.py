@@ -1,4 +1,4 @@
-"""A network as it was written: words, groups, branches, blocks. The value that is printed and compared.
+"""A network as it was written: words, groups, branches, blocks; what is printed and compared.
 
 Everything here is immutable. Places in the text ride along but do not count in comparisons, so that
 two texts for the same thing are equal.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from striate.errors import NotationError, Place
+from striate.errors import Place
 from striate.layers.settings import LARGEST
 from striate.layers.volume import Volume
 
@@ -63,7 +63,7 @@ class Operation:
         tight = self.sign in "*/"
         left, right = (
             f"({side})"
-            if isinstance(side, Operation) and (side.sign in "+-" and tight or at_right)
+            if isinstance(side, Operation) and ((side.sign in "+-" and tight) or at_right)
             else str(side)
             for side, at_right in ((self.left, False), (self.right, True))
         )
@@ -74,10 +74,12 @@ Number = int | Name | Operation
 
 
 def number_value(number: Number, known: Mapping[str, int]) -> int:
+    """The number itself, or what it comes to with the block's arguments."""
     return number if isinstance(number, int) else number.value(known)
 
 
 def number_names(number: object) -> set[str]:
+    """The parameters that a value depends on."""
     return number.names() if isinstance(number, Name | Operation) else set()
 
 
@@ -188,8 +190,3 @@ class Script:
     heads: tuple[Head, ...] = ()
     front: tuple[tuple[str, str], ...] = ()
     place: Place | None = _place()
-
-
-def refuse(kind: type[NotationError], place: Place | None, message: str, *hints: str) -> NotationError:
-    """The placed error, to be raised."""
-    return kind(message, place, hints=hints)

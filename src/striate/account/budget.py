@@ -26,7 +26,7 @@ class Budget:
         used: bytes at that batch.
         blocking: the row that takes the largest share of the next image's memory, or of the weights
             where those alone leave no room.
-        what: what of that row stands in the way: parameters, or activations kept for the backward pass.
+        what: what of it stands in the way: parameters, or activations kept for the backward pass.
         share: that row's part of all of these, from 0 to 1.
     """
 

@@ -1,7 +1,7 @@
 """Receptive fields: which input positions one output position sees, along each axis.
 
-A field is exact and static. Output `i` sees the inputs from `low(i)` to `high(i)`; both are periodic
-in `i`, because a transposed convolution treats its outputs in turns: `low(i + period)` is
+A field is exact and static. Output `i` sees the inputs from `low(i)` to `high(i)`; both are
+periodic in `i`, because a transposed convolution treats its outputs in turns: `low(i + period)` is
 `low(i) + shift`. For everything without upsampling the period is 1 and this is the recurrence
 r <- r + (F - 1) j, j <- j S of the lectures, with the offset kept.
 """
@@ -25,7 +25,7 @@ Interval = tuple[int, int] | None
 
 @dataclass(frozen=True)
 class Sight:
-    """What the outputs of a layer see along one axis. `None` in the table: that output sees nothing."""
+    """What the outputs of a layer see along one axis; None in the table: nothing at all."""
 
     shift: int = 1
     table: tuple[Interval, ...] = ((0, 0),)
@@ -56,6 +56,7 @@ class Sight:
 
 
 def hull(seen: Sequence[Interval]) -> Interval:
+    """From the first position to the last that any of them sees."""
     known = [each for each in seen if each]
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
@@ -166,7 +167,9 @@ def joined(axes: Sequence[Axis]) -> Axis:
     if len({each.jump for each in sights}) > 1:
         return Axis(max(sights, key=lambda each: each.size), narrow, False)
     together_ = together(sights)
-    centred = all(_centres(each, together_.period) == _centres(sights[0], together_.period) for each in sights)
+    centred = all(
+        _centres(each, together_.period) == _centres(sights[0], together_.period) for each in sights
+    )
     return Axis(together_, narrow, centred and all(axis.aligned for axis in axes))
 
 

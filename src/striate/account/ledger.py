@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 CONVENTIONS: dict[str, tuple[str, Callable[[int, int], int]]] = {
     "paper": ("one per multiply-add, as He et al. 2015 count", lambda macs, other: macs),
-    "torch": ("two per multiply-add, as torch.utils.flop_counter counts", lambda macs, other: 2 * macs),
-    "all": ("two per multiply-add and one per other operation", lambda macs, other: 2 * macs + other),
+    "torch": (
+        "two per multiply-add, as torch.utils.flop_counter counts",
+        lambda macs, other: 2 * macs,
+    ),
+    "all": (
+        "two per multiply-add and one per other operation",
+        lambda macs, other: 2 * macs + other,
+    ),
 }
 
 
@@ -187,7 +193,9 @@ def account(
             head=head,
         )
 
-    first = Row("input", None, network.input, 0, 0, 0, 0, 0, network.input.size, flow.kept[-1], Field(), "")
+    first = Row(
+        "input", None, network.input, 0, 0, 0, 0, 0, network.input.size, flow.kept[-1], Field(), ""
+    )
     rows = (first, *(row(step) for step in network.main.steps()))
     heads = {
         name: tuple(row(step, name) for step in part.steps())

@@ -71,7 +71,9 @@ def _owners(steps: Sequence[Step], trained: bool) -> list[int]:
     return owner
 
 
-def _needed_until(steps: Sequence[Step], saved: dict[int, Saved], owner: list[int]) -> dict[int, int]:
+def _needed_until(
+    steps: Sequence[Step], saved: dict[int, Saved], owner: list[int]
+) -> dict[int, int]:
     """For each memory that is kept for the backward pass, the first step in order that needs it."""
     needed: dict[int, int] = {}
     for step in steps:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from striate.account.ledger import Account, Row
+from striate.account.ledger import Account, Row
 
-WHAT = {
+WHAT: dict[str, Callable[[Row], int]] = {
     "parameters": lambda row: row.parameters,
     "activations": lambda row: row.activations,
     "macs": lambda row: row.macs,
@@ -54,6 +53,8 @@ def shares(account: Account) -> list[Share]:
                 break
             half.append(row)
             held += value(row)
-        share = Share(what, kind, by_kind[kind] / whole, ordered[0], value(ordered[0]) / whole, tuple(half))
+        share = Share(
+            what, kind, by_kind[kind] / whole, ordered[0], value(ordered[0]) / whole, tuple(half)
+        )
         found.append(share)
     return found

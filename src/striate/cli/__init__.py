@@ -7,10 +7,10 @@ import sys
 
 import typer
 
+from striate.cli.canonical import print_canonical
 from striate.cli.check import check
 from striate.cli.compare import compare
 from striate.cli.match import match
-from striate.cli.canonical import print_canonical
 from striate.cli.score import score
 from striate.cli.table import table
 from striate.cli.train import train
@@ -37,7 +37,9 @@ app.command()(score)
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Say the version and stop.")) -> None:
+def _version(
+    version: bool = typer.Option(False, "--version", help="Say the version and stop."),
+) -> None:
     if version:
         from striate import __version__
 

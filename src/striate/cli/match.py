@@ -13,7 +13,9 @@ LECTURE = "[(CONV-RELU)*N-POOL?]*M-(FC-RELU)*K,SOFTMAX"
 
 def match(
     net: Net,
-    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="By default the lecture's.")] = LECTURE,
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="By default the lecture's.")
+    ] = LECTURE,
 ) -> None:
     """Say whether a network follows a pattern, and with which counts (exit code 1 if not)."""
     from striate.network import read

@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
-Net = Annotated[str, typer.Argument(metavar="NET", help="A name of the zoo, a .net file, or a text.")]
+Net = Annotated[
+    str, typer.Argument(metavar="NET", help="A name of the zoo, a .net file, or a text.")
+]
 
 
 class TableFormat(StrEnum):
+    """Ways to write the table."""
+
     text = "text"
     lecture = "lecture"
     markdown = "markdown"
@@ -20,18 +24,24 @@ class TableFormat(StrEnum):
 
 
 class Convention(StrEnum):
+    """What counts as a FLOP."""
+
     paper = "paper"
     torch = "torch"
     all = "all"
 
 
 class Precision(StrEnum):
+    """The width of a value."""
+
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
 
 
 class Optimiser(StrEnum):
+    """Which rule updates the weights."""
+
     sgd = "sgd"
     momentum = "momentum"
     adam = "adam"
@@ -41,14 +51,18 @@ def table(
     net: Net,
     input: Annotated[
         str | None,
-        typer.Option(metavar="HxWxD", help="Another input volume; the text's own checks are left out."),
+        typer.Option(
+            metavar="HxWxD", help="Another input volume; the text's own checks are left out."
+        ),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time, for the totals.")] = 1,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Find the largest batch to train in it: 8GB, 16GiB.")
+        str | None,
+        typer.Option(metavar="SIZE", help="Find the largest batch to train in it: 8GB, 16GiB."),
     ] = None,
     convention: Annotated[
-        Convention, typer.Option(help="What a FLOP is: paper 1 per MAC, torch 2 per MAC, all operations.")
+        Convention,
+        typer.Option(help="What a FLOP is: paper 1 per MAC, torch 2 per MAC, all operations."),
     ] = Convention.paper,
     precision: Annotated[Precision, typer.Option(help="Of every value.")] = Precision.float32,
     optimiser: Annotated[

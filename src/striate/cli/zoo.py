@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from striate.account import Account
+
 
 class ListFormat(StrEnum):
+    """Ways to write the list."""
+
     text = "text"
     json = "json"
 
@@ -20,24 +26,31 @@ def zoo(
     """List the networks that come with striate: parameters, MACs, year."""
     from striate import zoo as networks
 
-    found = []
-    for name in networks.names():
-        network = networks.read(name)
-        totals = network.account().totals
-        found.append(
-            {
-                "name": name,
-                "title": network.name,
-                "year": network.front.get("year"),
-                "input": list(network.input),
-                "parameters": totals.parameters,
-                "macs": totals.macs,
-            }
-        )
-    found.sort(key=lambda each: (str(each["year"]), str(each["name"])))
-    if format is ListFormat.json:
-        print(json.dumps(found, indent=2))
-        return
+    accounts = {name: networks.read(name).account() for name in networks.names()}
+    found = sorted(accounts.items(), key=lambda each: (_year(each[1]), each[0]))
+    print(_json(found)) if format is ListFormat.json else _show(found)
+
+
+def _year(account: Account) -> str:
+    return account.network.front.get("year", "")
+
+
+def _json(found: Iterable[tuple[str, Account]]) -> str:
+    listed = [
+        {
+            "name": name,
+            "title": account.network.name,
+            "year": _year(account),
+            "input": account.network.input,
+            "parameters": account.totals.parameters,
+            "macs": account.totals.macs,
+        }
+        for name, account in found
+    ]
+    return json.dumps(listed, indent=2)
+
+
+def _show(found: Iterable[tuple[str, Account]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -47,9 +60,12 @@ def zoo(
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in ("name", "year", "input", "parameters", "MACs", "network"):
         right = column in ("parameters", "MACs", "input")
-        shown.add_column(column, justify="right" if right else "left", no_wrap=column != "network")
-    for each in found:
-        size = "x".join(map(str, each["input"]))
-        sizes = (size, f"{each['parameters']:,}", short(each["macs"]))
-        shown.add_row(each["name"], each["year"] or "", *sizes, each["title"] or "")
+        justify = "right" if right else "left"
+        shown.add_column(column, justify=justify, no_wrap=column != "network")  # type: ignore[arg-type]
+    for name, account in found:
+        size, totals = str(account.network.input), account.totals
+        title = account.network.name or ""
+        shown.add_row(
+            name, _year(account), size, f"{totals.parameters:,}", short(totals.macs), title
+        )
     Console().print(shown)

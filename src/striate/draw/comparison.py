@@ -35,7 +35,9 @@ def render(comparison: Comparison) -> Group:
     for name in ("", names[0], "params", names[1], "params"):
         words.add_column(name, justify="right" if name == "params" else "left", overflow="fold")
     for change in comparison.changes:
-        marker = " " if change.same else "-" if not change.right else "+" if not change.left else "~"
+        marker = (
+            " " if change.same else "-" if not change.right else "+" if not change.left else "~"
+        )
         style = "dim" if change.same else {"-": "red", "+": "green", "~": "yellow"}[marker]
         cells = (*_cells(change.left), *_cells(change.right))
         words.add_row(marker, *map(Text, cells), style=style)

@@ -39,9 +39,7 @@ def curve(records: Iterable[Record], width: int = 80, height: int = 9) -> Text:
     size = (width - GAP) // 2, height
     left = _Panel("training loss", "cyan", losses, epochs, logarithmic=True).lines(*size)
     right = _Panel("validation error, %", "magenta", errors, epochs).lines(*size)
-    return Text("\n").join(
-        Text.assemble(a, " " * GAP, b) for a, b in zip(left, right, strict=True)
-    )
+    return Text("\n").join(Text.assemble(a, " " * GAP, b) for a, b in zip(left, right, strict=True))
 
 
 @dataclass(frozen=True)

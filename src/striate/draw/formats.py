@@ -1,4 +1,4 @@
-"""The table for other programs and other papers: JSON, CSV, Markdown, LaTeX, the lecture's own lines."""
+"""The table for other programs and papers: JSON, CSV, Markdown, LaTeX, the lecture's lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from striate.account import Account, Axis, Row
+from striate.account import Account, Row
 from striate.draw.lines import lines
 from striate.draw.numbers import in_bytes, short
 from striate.draw.summary import summary
@@ -72,15 +72,35 @@ def _plain(value: Fraction | None) -> float | int | None:
 
 def to_csv(account: Account) -> str:
     """A line for every layer, heads last; the same numbers as the JSON."""
-    columns = (
-        "layer,kind,word,height,width,depth,parameters,weights,biases,macs,flops,activations,kept_bytes"
-    ).split(",")
+    columns = [
+        "layer",
+        "kind",
+        "word",
+        "height",
+        "width",
+        "depth",
+        "parameters",
+        "weights",
+        "biases",
+        "macs",
+        "flops",
+        "activations",
+        "kept_bytes",
+    ]
     fields = ["field_height", "field_width", "rounding", "head"]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*columns, *fields])
     for row in (*account.rows, *(row for rows in account.heads.values() for row in rows)):
-        numbers = (row.parameters, row.weights, row.biases, row.macs, row.flops, row.activations, row.kept)
+        numbers = (
+            row.parameters,
+            row.weights,
+            row.biases,
+            row.macs,
+            row.flops,
+            row.activations,
+            row.kept,
+        )
         names = (row.name, row.kind, row.word)
         writer.writerow([*names, *row.volume, *numbers, *row.field.size, row.rounded, row.head])
     return file.getvalue().rstrip("\n")
@@ -102,8 +122,20 @@ def _pipes(cells: tuple[str, ...]) -> str:
 
 
 _LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "×": r"$\times$", "…": r"\dots{}"}
-_LATEX |= {"├": r"$\vdash$", "│": r"$|$", "└": r"$\llcorner$", "~": r"\textasciitilde{}", "·": r"$\cdot$"}
-_LATEX |= {"{": r"\{", "}": r"\}", "$": r"\$", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+_LATEX |= {
+    "├": r"$\vdash$",
+    "│": r"$|$",
+    "└": r"$\llcorner$",
+    "~": r"\textasciitilde{}",
+    "·": r"$\cdot$",
+}
+_LATEX |= {
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+}
 
 
 def _latex(text: str) -> str:
@@ -113,11 +145,20 @@ def _latex(text: str) -> str:
 def to_latex(account: Account) -> str:
     """A tabular for booktabs and amssymb."""
     table = Table(account)
-    written = [r"\begin{tabular}{lrrrrr}", r"\toprule", " & ".join(table.columns) + r" \\", r"\midrule"]
+    written = [
+        r"\begin{tabular}{lrrrrr}",
+        r"\toprule",
+        " & ".join(table.columns) + r" \\",
+        r"\midrule",
+    ]
     for line in lines(account):
         first, volume, *others = table.cells(line)
         indent = rf"\hspace*{{{line.indent}em}}" if line.indent else ""
-        cells = [indent + _latex(first.strip()), volume.replace("x", r"$\times$"), *map(_latex, others)]
+        cells = [
+            indent + _latex(first.strip()),
+            volume.replace("x", r"$\times$"),
+            *map(_latex, others),
+        ]
         written.append(" & ".join(cells) + r" \\")
     totals = account.totals
     sums = f"total & & {totals.parameters:,} & {totals.flops:,} & {totals.activations:,} & "
@@ -136,14 +177,17 @@ def to_lecture(account: Account) -> str:
         if (h, w) == (1, 1):
             memory = str(row.activations)
         volume = f"[{row.volume}]"
-        written.append(f"{name + ':':<24} {volume:<14} memory: {memory:<22} weights: {row.weights:,}")
+        written.append(
+            f"{name + ':':<24} {volume:<14} memory: {memory:<22} weights: {row.weights:,}"
+        )
     totals = account.totals
     memory = in_bytes(totals.activation_bytes)
     written += [
         "",
         f"TOTAL memory: {totals.activations:,} values * 4 bytes = {memory} / image "
         "(only forward! for training see the text table)",
-        f"TOTAL params: {totals.weights:,} weights + {totals.biases:,} biases = {totals.parameters:,}",
+        f"TOTAL params: {totals.weights:,} weights + {totals.biases:,} biases"
+        f" = {totals.parameters:,}",
     ]
     return "\n".join(written)
 

@@ -45,9 +45,16 @@ class Entry:
     def signature(self) -> object:
         """Equal for entries that differ in nothing but their place."""
         own = [
-            (row.word, row.volume, row.parameters, row.macs, row.kept, row.rounded) for row in self.rows
+            (row.word, row.volume, row.parameters, row.macs, row.kept, row.rounded)
+            for row in self.rows
         ]
-        return (self.title, self.marker, self.times, tuple(own), tuple(e.signature() for e in self.inner))
+        return (
+            self.title,
+            self.marker,
+            self.times,
+            tuple(own),
+            tuple(e.signature() for e in self.inner),
+        )
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ def fold(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _repetition(signatures: list[object], at: int) -> tuple[int, int]:
-    """The period and count of the repetition that starts here and covers the most; (1, 1) if none."""
+    """Period and count of the repetition that starts here and covers the most; (1, 1) if none."""
     best = (1, 1)
     for period in range(1, min(LONGEST_PERIOD, (len(signatures) - at) // 2) + 1):
         unit, times = signatures[at : at + period], 1

@@ -15,15 +15,21 @@ def summary(account: Account) -> list[tuple[str, str]]:
     found = [("parameters", f"{totals.parameters:,} = {weights} + {biases}")]
     if account.heads:
         heads = ", ".join(account.heads)
-        found.append(("", f"{totals.parameters_with_heads:,} with the heads that only train: {heads}"))
+        found.append(
+            ("", f"{totals.parameters_with_heads:,} with the heads that only train: {heads}")
+        )
     found.append(("MACs", f"{totals.macs:,} for one image: {short(totals.macs)}, padding included"))
     if account.convention != "paper":
         said = f"{totals.flops:,}, {CONVENTIONS[account.convention][0]}"
         found.append(("FLOPs", said))
     forward = f"{totals.activations:,} values = {in_bytes(totals.activation_bytes)} for one image"
     found.append(("memory", f"{forward}: input, conv, pool and fc volumes once each"))
-    found.append(("", f"{in_bytes(totals.forward_peak_bytes)} alive at once at most to predict one image"))
-    fixed = f"{in_bytes(totals.training_bytes_fixed)} for weights, gradients and {account.optimiser}"
+    found.append(
+        ("", f"{in_bytes(totals.forward_peak_bytes)} alive at once at most to predict one image")
+    )
+    fixed = (
+        f"{in_bytes(totals.training_bytes_fixed)} for weights, gradients and {account.optimiser}"
+    )
     kept = f"{in_bytes(totals.kept_bytes)} kept for the backward pass of an image"
     found.append(("training", f"{fixed}; {kept}"))
     if batch > 1:
@@ -45,7 +51,9 @@ def _budget(account: Account) -> str:
         why += " kept for the backward pass"
     if budget.batch == 0:
         return f"{in_bytes(budget.memory)} is too little for one image: {why}"
-    return f"largest batch in {in_bytes(budget.memory)}: {budget.batch:,}; in the way of more, {why}"
+    return (
+        f"largest batch in {in_bytes(budget.memory)}: {budget.batch:,}; in the way of more, {why}"
+    )
 
 
 def _share(share: Share) -> str:

@@ -21,13 +21,15 @@ WIDE = 100  # columns of a terminal in which exact numbers have room
 
 @dataclass(frozen=True)
 class Table:
-    """A network's table, to be printed: `print(network.table())`, or the last line of a notebook cell."""
+    """A network's table: `print(network.table())`, or the last line of a notebook cell."""
 
     account: Account
 
     @property
     def columns(self) -> tuple[str, ...]:
-        work = "MACs" if self.account.convention == "paper" else f"FLOPs ({self.account.convention})"
+        work = (
+            "MACs" if self.account.convention == "paper" else f"FLOPs ({self.account.convention})"
+        )
         return ("layer", "volume", "parameters", work, "activations", "field")
 
     @property
@@ -105,7 +107,7 @@ class Table:
 
 
 def label(line: Line, room: int = 1000) -> str:
-    """The first cell: indented, branches drawn, repetitions counted, wrapped to the room there is."""
+    """The first cell: indented, branches drawn, repetitions counted, wrapped to the room."""
     times = f"{line.times} × " if line.times > 1 else ""
     before = "  " * line.indent + (f"{line.marker} " if line.marker else "")
     after = "  " * line.indent + ("│   " if line.marker in "├│" and line.marker else "  ")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.layers.base import Layer, Saved
 from striate.layers import settings
+from striate.layers.base import Layer, Saved
 from striate.layers.settings import Real
 from striate.layers.volume import Volume
 
@@ -51,7 +51,7 @@ class Tanh(Activation):
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledTanh(Activation):
-    """`scaledtanh`: 1.7159 tanh(2x/3), so that f(1) = 1 and f(-1) = -1 (LeCun et al. 1998, eq. 6)."""
+    """`scaledtanh`: 1.7159 tanh(2x/3), so that f(1) = 1, f(-1) = -1 (LeCun et al. 1998, eq. 6)."""
 
     kind = "scaledtanh"
 

@@ -79,7 +79,7 @@ class Layer:
         return 0
 
     def macs(self, met: Volume) -> int:
-        """Multiply-adds for one image: one per weight per output position, zero padding included."""
+        """Multiply-adds for one image: one per weight per output position, padding included."""
         return 0
 
     def operations(self, met: Volume) -> int:

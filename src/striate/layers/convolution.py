@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striate.errors import Misfit
-from striate.layers.base import Layer, Reach, Saved
 from striate.layers import settings
+from striate.layers.base import Layer, Reach, Saved
 from striate.layers.settings import Choice, Extent, Whole
 from striate.layers.volume import Pair, Parameters, Volume
 from striate.layers.window import Window
@@ -30,7 +30,7 @@ class Conv(Window):
     """`conv3-64/2(pad=1, groups=2)`: 64 filters of 3x3 over the whole depth of the volume.
 
     Without `pad`, zero padding keeps the size at stride 1: P = D(F - 1)/2. `bias=point` learns one
-    bias for each position instead of one for each filter (AlphaGo's last layer, Silver et al. 2016).
+    bias for each position instead of each filter (AlphaGo's last layer, Silver et al. 2016).
     With `bias=auto`, the default, there is a bias unless the next word is `bn`.
     """
 

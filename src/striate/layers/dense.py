@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.layers.base import Layer, Reach, Saved
 from striate.layers import settings
+from striate.layers.base import Layer, Reach, Saved
 from striate.layers.settings import Choice
 from striate.layers.volume import Parameters, Volume
 
 
 def everything(met: Volume) -> tuple[Reach, Reach]:
+    """Every output sees every input."""
     return Reach(met.height), Reach(met.width)
 
 

@@ -12,7 +12,7 @@ from striate.layers.volume import Volume
 
 @dataclass(frozen=True, kw_only=True)
 class Join(Layer):
-    """Several volumes become one. `branches` is how many; the notation writes the branches instead."""
+    """Several volumes become one. `branches` is how many; the notation writes them out."""
 
     branches: int = 2
 
@@ -39,7 +39,7 @@ class Add(Join):
 
 @dataclass(frozen=True, kw_only=True)
 class Concat(Join):
-    """`concat( ... | ... )`: volumes of the same height and width, one behind the other in depth."""
+    """`concat( ... | ... )`: volumes of one height and width, one behind the other in depth."""
 
     kind = "concat"
     in_place = True

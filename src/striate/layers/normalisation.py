@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.layers.base import Layer, Saved
 from striate.layers import settings
+from striate.layers.base import Layer, Saved
 from striate.layers.settings import Choice, Real, Whole
 from striate.layers.volume import Parameters, Volume
 
@@ -42,7 +42,7 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class LocalResponseNorm(Layer):
-    """`lrn(5, alpha=1e-4, beta=0.75, k=2)`: a/(k + alpha sum a^2)^beta over n neighbouring channels.
+    """`lrn(5, alpha=1e-4, beta=0.75, k=2)`: a/(k + alpha sum a^2)^beta over 5 near channels.
 
     The formula of Krizhevsky et al. 2012, section 3.3. Caffe, ConvNetJS and PyTorch divide alpha by
     n; the module is built so that the paper's formula holds.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.errors import Misfit
-from striate.layers.base import Saved
 from striate.layers import settings
+from striate.layers.base import Saved
 from striate.layers.volume import Pair, Parameters, Volume
 from striate.layers.window import Slide, Window
 

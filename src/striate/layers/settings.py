@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, Field, field, fields
-from functools import lru_cache
 from typing import Any, Literal
 
 from striate.layers.volume import Pair
@@ -18,7 +17,7 @@ LARGEST = 2**31 - 1
 
 
 class BadSetting(ValueError):
-    """A setting whose value is of the wrong type or out of range. The message says what is wanted."""
+    """A value of the wrong type or out of range. The message says what is wanted."""
 
 
 class Form:
@@ -42,7 +41,11 @@ class Whole(Form):
         self.wanted = f"a whole number from {low} to {high}"
 
     def check(self, value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high:
+        if (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        ):
             return value
         raise BadSetting(f"takes {self.wanted}")
 
@@ -116,27 +119,36 @@ def setting(role: Role, form: Form, default: Any = MISSING, position: int | None
 
 
 def kernel(default: Any = MISSING) -> Any:
+    """The size behind the kind: conv`3`."""
     return setting("kernel", Extent(), default)
 
 
 def units() -> Any:
+    """The number of filters or units: conv3`-64`."""
     return setting("units", Whole())
 
 
 def stride(default: Any = Pair(1, 1)) -> Any:
+    """The stride: conv3-64`/2`."""
     return setting("stride", Extent(), default)
 
 
 def option(form: Form, default: Any = MISSING, position: int | None = None) -> Any:
+    """What stands in the brackets."""
     return setting("option", form, default, position)
 
 
-@lru_cache(maxsize=None)
+_SETTINGS: dict[type, dict[str, Field[Any]]] = {}
+
+
 def settings_of(kind: type) -> dict[str, Field[Any]]:
     """The settings of a kind of layer by name, in the order in which they are written."""
-    return {each.name: each for each in fields(kind) if "role" in each.metadata}
+    if kind not in _SETTINGS:
+        _SETTINGS[kind] = {each.name: each for each in fields(kind) if "role" in each.metadata}
+    return _SETTINGS[kind]
 
 
 def form_of(each: Field[Any]) -> Form:
+    """What values a setting takes."""
     form: Form = each.metadata["form"]
     return form

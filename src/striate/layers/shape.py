@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striate.errors import Misfit
+from striate.layers import settings
 from striate.layers.base import Layer, Reach
 from striate.layers.convolution import Conv
 from striate.layers.normalisation import BatchNorm
-from striate.layers import settings
 from striate.layers.settings import Choice, Extent, Wholes
 from striate.layers.volume import Pair, Volume
 
@@ -88,8 +88,8 @@ class Take(Layer):
 class Shortcut(Layer):
     """`shortcut-64/2`: the volume itself where it agrees, else what makes it agree.
 
-    The options are those of He et al. 2015, section 4.1. A: every S-th row and column, zeros for the
-    new channels, nothing learned. B, the default: a 1x1 convolution and batch normalisation where
+    The options are those of He et al. 2015, section 4.1. A: every S-th row and column, zeros for
+    the new channels, nothing learned. B, the default: a 1x1 convolution and batch normalisation where
     the volume changes. C: the same everywhere.
     """
 
@@ -119,7 +119,9 @@ class Shortcut(Layer):
                 "option A adds channels of zeros and drops none",
                 ["say shortcut with option b"],
             )
-        return Volume(-(-met.height // self.stride.height), -(-met.width // self.stride.width), self.filters)
+        return Volume(
+            -(-met.height // self.stride.height), -(-met.width // self.stride.width), self.filters
+        )
 
     def reach(self, met: Volume) -> tuple[Reach, Reach]:
         return Reach(step=self.stride.height), Reach(step=self.stride.width)

@@ -34,7 +34,7 @@ class Pair(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """Learned values. Batch normalisation's scales and shifts count as biases (see docs/accounting)."""
+    """Learned values. Batch normalisation's scales and shifts count as biases."""
 
     weights: int
     biases: int

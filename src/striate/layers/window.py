@@ -1,4 +1,4 @@
-"""The arithmetic of sliding windows: (W - F + 2P)/S + 1, and what is done where it is no whole number."""
+"""The arithmetic of sliding windows: (W - F + 2P)/S + 1, whole or rounded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from striate.errors import Misfit
-from striate.layers.base import Layer, Reach
 from striate.layers import settings
+from striate.layers.base import Layer, Reach
 from striate.layers.settings import Choice, Extent
 from striate.layers.volume import Pair, Volume
 
@@ -86,7 +86,9 @@ class Window(Layer):
     def slides(self, met: Volume) -> tuple[Slide, Slide]:
         padding = self.padding(met)
         height, width = (
-            Slide(met[axis], self.kernel[axis], self.stride[axis], padding[axis], self.dilation[axis])
+            Slide(
+                met[axis], self.kernel[axis], self.stride[axis], padding[axis], self.dilation[axis]
+            )
             for axis in (0, 1)
         )
         return height, width
@@ -155,7 +157,8 @@ def _reasons(slides: tuple[Slide, Slide]) -> str:
     for axis, slide in zip(AXES, slides, strict=True):
         if slide.room < 0:
             padded = slide.size + 2 * slide.padding
-            why = f"the kernel spans {slide.span}, the {'padded ' * (slide.padding > 0)}volume {padded}"
+            volume = "padded volume" if slide.padding else "volume"
+            why = f"the kernel spans {slide.span}, the {volume} {padded}"
             reasons.setdefault(why, []).append(axis)
         elif not slide.fits:
             reasons.setdefault(slide.arithmetic(), []).append(axis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 from striate.layers.volume import Volume
 from striate.tree import Branches, Check, Item, Label, Repeat, Script, Sequence
@@ -30,6 +31,6 @@ def _item(item: Item) -> Item:
         case Branches():
             return replace(item, branches=tuple(_unchecked(each) for each in item.branches))
         case Label():
-            return replace(item, item=_item(item.item))
+            return replace(item, item=cast(Any, _item(item.item)))
         case _:
             return item

@@ -1,4 +1,4 @@
-"""Text to Script. Grammar by lark; names, options and blocks are resolved here, every error placed."""
+"""Text to Script: grammar by lark, names and options resolved here, every error placed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lark.exceptions import UnexpectedEOF, UnexpectedInput
 
 from striate.errors import NotationError, Place, Source, TooLarge, UnknownWord, nearest
 from striate.layers import JOINS, KINDS
-from striate.layers.settings import LARGEST, BadSetting
+from striate.layers.settings import LARGEST, BadSetting, settings_of
 from striate.layers.volume import Pair, Volume
 from striate.notation import words
 from striate.tree import (
@@ -41,7 +41,7 @@ DEEPEST_NESTING = 40
 LONGEST_EXPRESSION = 100
 MOST_ARGUMENTS = 1000
 
-Node = Tree[Token]
+Node = Any  # lark types a child as tree or token; the grammar says which
 
 
 @lru_cache(maxsize=1)
@@ -78,9 +78,13 @@ def read_volume(text: str) -> Volume:
     Raises:
         NotationError: it is no volume.
     """
-    found = re.fullmatch(r"\s*\[?\s*(\d{1,9})\s*x\s*(\d{1,9})\s*x\s*(\d{1,9})\s*\]?\s*", text.lower())
+    found = re.fullmatch(
+        r"\s*\[?\s*(\d{1,9})\s*x\s*(\d{1,9})\s*x\s*(\d{1,9})\s*\]?\s*", text.lower()
+    )
     if not found or "0" in found.groups():
-        raise NotationError(f"{text!r} is no volume", hints=["a volume is written HxWxD, such as 32x32x3"])
+        raise NotationError(
+            f"{text!r} is no volume", hints=["a volume is written HxWxD, such as 32x32x3"]
+        )
     return Volume(*map(int, found.groups()))
 
 
@@ -100,7 +104,9 @@ def _split_front(source: Source) -> tuple[tuple[tuple[str, str], ...], str]:
         if key.lower() in front:
             raise NotationError(f"the front matter says {key} twice", place)
         front[key.lower()] = value
-    return tuple(front.items()), re.sub(r"[^\n]", " ", source.text[: rule.end()]) + source.text[rule.end() :]
+    return tuple(front.items()), re.sub(r"[^\n]", " ", source.text[: rule.end()]) + source.text[
+        rule.end() :
+    ]
 
 
 def _check_nesting(source: Source, body: str) -> None:
@@ -153,7 +159,11 @@ def _expected(terminals: set[str]) -> list[str]:
     if wanted:
         terminals = terminals - _ITEM
     wanted += sorted({_FRIENDLY[each] for each in terminals if each in _FRIENDLY})
-    return [f"expected {' or '.join(filter(None, [', '.join(wanted[:-1]), wanted[-1]]))}"] if wanted else []
+    return (
+        [f"expected {' or '.join(filter(None, [', '.join(wanted[:-1]), wanted[-1]]))}"]
+        if wanted
+        else []
+    )
 
 
 def _syntax_error(source: Source, body: str, error: UnexpectedInput) -> NotationError:
@@ -172,7 +182,9 @@ def _syntax_error(source: Source, body: str, error: UnexpectedInput) -> Notation
     found = re.match(r"[\w@]+|.", body[start:], re.DOTALL)
     token = found[0] if found else ""
     if token == "|":
-        hints = ["only add( ... | ... ) and concat( ... | ... ) have branches; the bracket touches the word"]
+        hints = [
+            "only add( ... | ... ) and concat( ... | ... ) branch; the bracket touches the word"
+        ]
     elif token in ("-", "/") and body[start - 1].isspace():
         hints = [f"{token!r} belongs to a word only where it touches it, as in conv3-64/2"]
     place = Place(source, start, start + len(token))
@@ -183,7 +195,7 @@ _BEGIN = ["such as: [32x32x3] conv5-16 relu maxpool2 fc-10 softmax"]
 
 
 class _Reader:
-    """Turns lark's tree into a Script. Knows the blocks defined so far and the parameters in scope."""
+    """Turns lark's tree into a Script; knows the blocks so far and the parameters in scope."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -232,7 +244,9 @@ class _Reader:
             if parameter.lower() in parameters:
                 self.refuse(parameter, f"{name} has the parameter {parameter} twice")
             value = None if default is None else self.whole(default)
-            parameters[parameter.lower()] = Parameter(parameter.lower(), value, place=self.place(each))
+            parameters[parameter.lower()] = Parameter(
+                parameter.lower(), value, place=self.place(each)
+            )
         self.parameters = frozenset(parameters)
         body = [each for each in rest if each is not None and _rule(each) != "parameter"]
         items = tuple(self.item(each) for each in body)
@@ -269,7 +283,9 @@ class _Reader:
         kind, *branches = node.children
         read = tuple(self.sequence(branch.children) for branch in branches)
         if len(read) < 2:
-            self.refuse(node, f"{kind.lower()} joins at least two branches", "the empty branch is `id`")
+            self.refuse(
+                node, f"{kind.lower()} joins at least two branches", "the empty branch is `id`"
+            )
         return Branches(kind.lower(), read, place=self.place(node))
 
     def volume(self, node: Node) -> Check:
@@ -338,10 +354,16 @@ class _Reader:
             hint = "a block may call only the blocks above it, and so never itself"
         raise UnknownWord(message, self.place(token), hints=[hint])
 
-    def part(self, given: dict[str, Any], kind: str, role: str, value: Any, node: Node | Token) -> None:
+    def part(
+        self, given: dict[str, Any], kind: str, role: str, value: Any, node: Node | Token
+    ) -> None:
         name = words.setting_for(kind, role)
         if name is None:
-            what = {"kernel": "kernel size", "units": "number of filters or units", "stride": "stride"}
+            what = {
+                "kernel": "kernel size",
+                "units": "number of filters or units",
+                "stride": "stride",
+            }
             self.refuse(node, f"{kind} has no {what[role]}", _example(kind))
         self.set(given, kind, name, value, node)
 
@@ -353,7 +375,7 @@ class _Reader:
             if name is None and not isinstance(value, str):
                 name = words.positional(kind, position)
         else:
-            name = key.lower() if key.lower() in words.settings_of(KINDS[kind]) else None
+            name = key.lower() if key.lower() in settings_of(KINDS[kind]) else None
         if name is None:
             text = str(key or value).lower()
             options = words.option_names(kind)
@@ -361,7 +383,9 @@ class _Reader:
             raise UnknownWord(f"{kind} has no option {text!r}", self.place(node), hints=[hint])
         self.set(given, kind, name, value, node)
 
-    def set(self, given: dict[str, Any], kind: str, name: str, value: Any, node: Node | Token) -> None:
+    def set(
+        self, given: dict[str, Any], kind: str, name: str, value: Any, node: Node | Token
+    ) -> None:
         several = words.is_list(kind, name)
         if name in given and not several:
             self.refuse(node, f"{kind} is given its {name} twice")
@@ -391,7 +415,9 @@ class _Reader:
             if not isinstance(value, int | Name | Operation):
                 self.refuse(argument, f"{name} takes whole numbers")
             given[parameter] = value
-        lacking = [each.name for each in parameters if each.default is None and each.name not in given]
+        lacking = [
+            each.name for each in parameters if each.default is None and each.name not in given
+        ]
         if lacking:
             self.refuse(node, f"{name} lacks its {' and its '.join(lacking)}")
         in_order = {each.name: given[each.name] for each in parameters if each.name in given}
@@ -441,7 +467,9 @@ class _Reader:
             sign, digits = node.children
             return float(digits) * (-1 if sign else 1)
         if sum(1 for _ in node.iter_subtrees()) > LONGEST_EXPRESSION:
-            self.refuse(node, "the expression is too long", note=f"at most {LONGEST_EXPRESSION} parts")
+            self.refuse(
+                node, "the expression is too long", note=f"at most {LONGEST_EXPRESSION} parts"
+            )
         if rule == "negative":
             operand = self.number(node.children[1])
             return self.operate(node, "-", 0, operand)

@@ -16,7 +16,7 @@ _KIND = re.compile(r"([a-z_]+?)(\d+(?:x\d+)?)?")
 
 
 def split_kind(text: str) -> tuple[str, str | None]:
-    """`conv7x1` is the kind conv and the kernel 7x1; a name that is no such thing comes back whole."""
+    """`conv7x1` is the kind conv and the kernel 7x1; any other name comes back whole."""
     found = _KIND.fullmatch(text)
     return (found[1], found[2]) if found else (text, None)
 
@@ -57,7 +57,7 @@ def flag(kind: str, text: str) -> str | None:
 
 def option_names(kind: str) -> list[str]:
     """What may stand in the brackets of this kind of word."""
-    names = []
+    names: list[str] = []
     for name, each in settings_of(KINDS[kind]).items():
         form = form_of(each)
         names += form.names if isinstance(form, Choice) and form.flags else [name]
@@ -96,7 +96,9 @@ def canonical(kind: str, given: Mapping[str, Any]) -> Settings:
     """The settings in the kind's order, without those that say what holds anyway."""
     declared = settings_of(KINDS[kind])
     stated = {
-        name: given[name] for name, each in declared.items() if name in given and given[name] != each.default
+        name: given[name]
+        for name, each in declared.items()
+        if name in given and given[name] != each.default
     }
     return tuple(KINDS[kind].canonical(stated).items())
 

@@ -33,7 +33,9 @@ def write_script(script: Script) -> str:
     write = _Writer({each.name: each for each in script.blocks})
     front = "".join(f"{key}: {value}\n" for key, value in script.front)
     blocks = "".join(f"{write.block(each)}\n" for each in script.blocks)
-    network = "\n".join([f"[{script.input}]", *write.lines(script.body), *map(write.head, script.heads)])
+    network = "\n".join(
+        [f"[{script.input}]", *write.lines(script.body), *map(write.head, script.heads)]
+    )
     return (f"{front}---\n" if front else "") + (f"{blocks}\n" if blocks else "") + network + "\n"
 
 
@@ -100,7 +102,9 @@ class _Writer:
     def argument(self, block: str, name: str, value: Number) -> str:
         """By position where the block has no default for it, which every call must give."""
         known = self.blocks.get(block)
-        required = known and any(each.name == name and each.default is None for each in known.parameters)
+        required = known and any(
+            each.name == name and each.default is None for each in known.parameters
+        )
         leads = known and all(
             each.default is None for each in known.parameters[: _position(known, name)]
         )
