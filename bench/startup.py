@@ -94,7 +94,8 @@ def measure(commands: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]
             spent = cost(commands[name])
             if each:
                 costs[name].append(spent)
-        print(f"round {each} of {rounds}", end="\r", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            print(f"round {each} of {rounds}", end="\r", file=sys.stderr, flush=True)
     return costs
 
 
@@ -180,7 +181,7 @@ def report(result: dict[str, Any]) -> str:
             f"{at['processor']}, {at['cores']} cores, {at['memory_gib']} GiB; {at['system']}.  \n"
             f"Python {at['python']}, {versions}; {result['threads']} threads in torch.  \n"
             f"{result['date']}, commit {result['commit']}, {result['rounds']} rounds, "
-            "every command once in each.",
+            f"every command once in each; load before {result['load_before']}.",
             aligned(times),
             aligned(bars),
             f"For torchvision's variant of the network both sides {agree}:",
@@ -196,6 +197,7 @@ def main() -> int:
     rounds = max(10, options.parse_args().rounds)
     run = peers()
     declare = declared(run[0])
+    load = os.getloadavg()[0]
     costs = measure(
         {
             BARE: [sys.executable, "-c", "pass"],
@@ -220,6 +222,7 @@ def main() -> int:
         "threads": theirs["threads"],
         "operators_declared": bool(declare),
         "rounds": rounds,
+        "load_before": round(load, 2),
         "bars": judge(costs),
         "answers": compare(theirs["counts"]),
         "seconds": {name: spread([each.seconds for each in costs[name]]) for name in costs},

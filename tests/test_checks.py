@@ -451,6 +451,64 @@ def test_first_layer_of_googlenet_read_as_separable(fact: Fact) -> None:
     assert (plain.sum("weights"), plain.sum("macs")) == (fact["plain_weights"], fact["plain_macs"])
 
 
+# -- worked values, through the module that a text builds
+
+
+def values(text: str, given: Any, training: bool = False, weight: Any = None) -> Any:
+    """What the one layer of a text makes of an image, or of a batch of them."""
+    import torch
+
+    network = read(text)
+    height, width, depth = network.input
+    module = network.build().train(training)
+    if weight is not None:
+        module.get_parameter("conv1.weight").data[0, 0] = torch.tensor(weight)
+    images = torch.tensor(given, dtype=torch.float32).reshape(-1, depth, height, width)
+    return module(images).detach().squeeze().tolist()
+
+
+@about("example/max-pool")
+def test_values_of_a_max_pool(fact: Fact) -> None:
+    assert values("[4x4x1] maxpool2", fact["input"]) == fact["output"]
+
+
+@about("example/average-pool")
+def test_values_of_an_average_pool(fact: Fact) -> None:
+    assert values("[4x4x1] avgpool2", fact["input"]) == fact["output"]
+
+
+@about("example/cross-correlation-vs-convolution")
+def test_convolution_is_cross_correlation(fact: Fact) -> None:
+    text, kernel = "[4x4x1] conv3-1(pad=0, bias=no)", fact["kernel"]
+    flipped = [row[::-1] for row in kernel[::-1]]
+    assert values(text, fact["input"], weight=kernel) == fact["cross_correlation"]
+    assert values(text, fact["input"], weight=flipped) == fact["convolution"]
+
+
+@about("example/scaled-tanh/")
+def test_values_of_the_scaled_tanh(fact: Fact) -> None:
+    found = values("[1x1x1] scaledtanh", fact["x"])
+    assert found == pytest.approx(fact["value"], abs=1e-6)
+
+
+@about("example/lrn/")
+def test_values_of_local_response_normalisation(fact: Fact) -> None:
+    """The notation has the paper's alpha; a library's, which it divides by n, is n times larger."""
+    alpha = fact["alpha"] / (fact["n"] if fact["alpha_divided_by_n"] else 1)
+    options = f"{fact['n']}, alpha={alpha}, beta={fact['beta']}, k={fact['k']}"
+    assert values(f"[1x1x6] lrn({options})", fact["a"]) == pytest.approx(fact["b"], rel=1e-6)
+
+
+@about("example/batch-norm")
+def test_values_of_batch_normalisation(fact: Fact) -> None:
+    x, mean, variance = fact["x"], fact["mean"], fact["biased_variance"]
+    text = f"[1x1x1] bn(eps={fact['epsilon']})"
+    assert values(text, x, training=True) == pytest.approx(fact["normalised"], rel=1e-6)
+    assert fact["affine"] == "gamma=1, beta=0"
+    squares = sum((each - mean) ** 2 for each in x)
+    assert (squares / len(x), squares / (len(x) - 1)) == (variance, fact["unbiased_variance"])
+
+
 # -- counts over whole networks
 
 

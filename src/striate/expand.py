@@ -238,7 +238,7 @@ class _Expander:
         inner = Part(
             part.name_for(label or call.block, not label or scope.repeated),
             "block",
-            f"{call.block}({shown})",
+            (f"{label}: " if label else "") + f"{call.block}({shown})",
             taken=_labels(block.body),
         )
         part.children.append(inner)
@@ -305,9 +305,10 @@ class _Expander:
             joined = layer.join(volumes)
         except Misfit as error:
             raise self.mismatch(item, error, join, volumes, scope) from None
-        if misfit := _too_large(joined):
-            message = f"{item.kind} {misfit.message}"
-            raise self.placed(DoesNotFit, item.place, scope, message, misfit.note)
+        if large := _too_large(joined):
+            raise self.placed(
+                DoesNotFit, item.place, scope, f"{item.kind} {large.message}", large.note
+            )
         self.direct = None
         step = Step(
             len(self.steps), join.name, layer, layer, tuple(ends), volumes[0], joined, item.place

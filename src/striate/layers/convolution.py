@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd, isqrt
 
 from striate.errors import Misfit
 from striate.layers import settings
 from striate.layers.base import Layer, Reach, Saved
 from striate.layers.settings import Choice, Extent, Whole
 from striate.layers.volume import Pair, Parameters, Volume
-from striate.layers.window import Window
+from striate.layers.window import AXES, Window
 
 BIAS = Choice("auto", "yes", "no", "point")
 
@@ -18,10 +19,14 @@ def check_groups(depth: int, filters: int, groups: int) -> None:
     """Groups split both the volume's depth and the filters evenly, else Misfit."""
     for what, count in (("depth", depth), ("number of filters", filters)):
         if count % groups:
-            several = [str(g) for g in range(2, groups + 1) if depth % g == 0 == filters % g]
-            fits = f"groups that fit: {', '.join(['1', *several][-5:])}"
+            common = gcd(depth, filters)
+            halves = [n for n in range(1, isqrt(common) + 1) if common % n == 0]
+            every = sorted({*halves, *(common // n for n in halves)})
+            near = [n for n in every if n < groups][-3:] + [n for n in every if n > groups][:1]
             raise Misfit(
-                f"cannot make {groups} groups", f"the {what} {count} is no multiple of it", [fits]
+                f"cannot make {groups} groups",
+                f"the {what}, {count}, is no multiple of {groups}",
+                [f"groups that fit: {', '.join(map(str, near))}"],
             )
 
 
@@ -45,11 +50,15 @@ class Conv(Window):
             return self.pad
         spare = [d * (f - 1) for d, f in zip(self.dilation, self.kernel, strict=True)]
         if any(each % 2 for each in spare):
-            low, high = (Pair(*((each + up) // 2 for each in spare)) for up in (0, 1))
+            pads = [Pair(*((each + up) // 2 for each in spare)) for up in (0, 1)]
+            options = [(f"pad={pad}{word}", {"pad": pad, "rounding": word[2:] or self.rounding})
+                       for word in ("", ", floor") for pad in pads]
+            fits = [f"{option} -> {found.shape(met)}" for option, change in options
+                    if (found := self._changed(met, change))][:2]
             raise Misfit(
-                "has no zero padding that keeps the size",
-                f"(F - 1)/2 is no whole number for an even kernel {self.kernel}",
-                [f"say pad={low} or pad={high}"],
+                f"has no padding that keeps the size of the {met} volume",
+                f"an even kernel {self.kernel} cannot be centred",
+                [f"fits: {' or '.join(fits)}"],
             )
         return Pair(spare[0] // 2, spare[1] // 2)
 
@@ -99,8 +108,8 @@ class Deconv(Layer):
         for axis in (0, 1):
             if self.extra[axis] >= max(self.stride[axis], self.dilation[axis]):
                 raise Misfit(
-                    f"cannot add {self.extra} extra rows or columns",
-                    "they are at least the stride and the dilation",
+                    f"cannot have {self.extra} as its extra",
+                    f"it must be smaller than the stride or the dilation along {AXES[axis]}",
                     [f"extra up to {max(self.stride[axis], self.dilation[axis]) - 1}"],
                 )
         sizes = [
@@ -112,11 +121,13 @@ class Deconv(Layer):
         ]
         if min(sizes) < 1:
             axis = sizes.index(min(sizes))
+            extra = f" + {self.extra[axis]}" if self.extra[axis] else ""
+            least = Pair(*(p + (size - 1) // 2 if size < 1 else p for p, size in zip(self.pad, sizes, strict=True)))
             raise Misfit(
                 f"leaves nothing of the {met} volume",
                 f"({met[axis]} - 1)·{self.stride[axis]} + {self._span(axis)}"
-                f" - 2·{self.pad[axis]} + {self.extra[axis]} = {sizes[axis]}",
-                ["fits: a smaller pad"],
+                f" - 2·{self.pad[axis]}{extra} = {sizes[axis]} along {AXES[axis]}",
+                [f"fits: pad up to {least}"],
             )
         return Volume(sizes[0], sizes[1], self.filters)
 

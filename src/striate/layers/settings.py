@@ -38,7 +38,7 @@ class Whole(Form):
 
     def __init__(self, low: int = 1, high: int = LARGEST) -> None:
         self.low, self.high = low, high
-        self.wanted = f"a whole number from {low} to {high}"
+        self.wanted = f"a whole number from {low:,} to {high:,}"
 
     def check(self, value: object) -> int:
         if (
@@ -70,7 +70,8 @@ class Real(Form):
 
     def __init__(self, low: float = -math.inf, high: float = math.inf) -> None:
         self.low, self.high = low, high
-        self.wanted = "a number" + (f" from {low:g} to {high:g}" if high < math.inf else "")
+        self.wanted = "a number" + (f" from {low:g}" if low > -math.inf else "")
+        self.wanted += f" to {high:g}" if high < math.inf else ""
 
     def check(self, value: object) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool):

@@ -117,7 +117,7 @@ class Shortcut(Layer):
             raise Misfit(
                 f"cannot narrow the {met} volume to {self.filters} channels",
                 "option A adds channels of zeros and drops none",
-                ["say shortcut with option b"],
+                ["option b narrows, by a projection"],
             )
         return Volume(
             -(-met.height // self.stride.height), -(-met.width // self.stride.width), self.filters

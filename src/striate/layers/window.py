@@ -13,6 +13,7 @@ from striate.layers.settings import Choice, Extent
 from striate.layers.volume import Pair, Volume
 
 AXES = ("height", "width")
+MOST_TRIED = 1000
 
 
 class Slide(NamedTuple):
@@ -58,9 +59,13 @@ class Slide(NamedTuple):
         """The formula with its numbers: (7 - 3)/3 + 1 = 2.33."""
         padded = f" + 2·{self.padding}" if self.padding else ""
         value = f"{self.room / self.stride + 1:.2f}".removesuffix(".00")
-        spans = f", where dilation {self.dilation} makes {self.kernel} span {self.span}"
-        formula = f"({self.size} - {self.span}{padded})/{self.stride} + 1 = {value}"
-        return formula + (spans if self.dilation > 1 < self.kernel else "")
+        return f"({self.size} - {self.span}{padded})/{self.stride} + 1 = {value}"
+
+    def dilated(self) -> str:
+        """How a dilated kernel comes by its span, in words; empty where it is not dilated."""
+        if self.dilation == 1 or self.kernel == 1:
+            return ""
+        return f" (a kernel of {self.kernel} dilated by {self.dilation} spans {self.span})"
 
 
 def _rows_and_columns(counts: Sequence[int]) -> str:
@@ -126,40 +131,70 @@ class Window(Layer):
 
     def _repairs(self, met: Volume) -> list[str]:
         """The nearest changes that fit, each with the size it gives."""
-        slides = self.slides(met)
-        largest = min(1000, max(slide.stride for slide in slides))
-        strides = range(largest - (slides[0].stride == slides[1].stride), 0, -1)
-        padding = self.padding(met)
-        most = max(padding) + min(1000, max(slide.span for slide in slides) // 2 + 1)
-        pads = [p for p in range(max(0, most - 1000), most + 1) if Pair(p, p) != padding]
-        by_stride = self._fitting(met, {f"stride {s}": {"stride": Pair(s, s)} for s in strides})
-        by_pad = self._fitting(met, {f"pad={p}": {"pad": Pair(p, p)} for p in pads})
-        by_word = self._fitting(met, {word: {"rounding": word} for word in ("floor", "ceil")})
-        fits = ", ".join(sorted(by_stride[:3]) + by_pad[:1])
-        says = " or ".join(by_word) if self.rounding == "exact" else ""
-        parts = [fits, f"or say {says}" if fits and says else f"say {says}" if says else ""]
-        return [f"fits: {'; '.join(filter(None, parts))}"] if fits or says else []
+        slides, padding = self.slides(met), self.padding(met)
+        kernel = Pair(slides[0].kernel, slides[1].kernel)
+        stride = Pair(slides[0].stride, slides[1].stride)
+        furthest = min(MOST_TRIED, max(slide.span for slide in slides) // 2 + 1)
+        pads = range(max(0, max(padding) - MOST_TRIED), max(padding) + furthest + 1)
+        fits = self._nearest(met, "stride", stride, range(max(stride), 0, -1), 3)[::-1]
+        fits += self._nearest(met, "pad", padding, sorted(pads, key=lambda p: abs(p - max(padding))), 1)
+        if any(slide.room < 0 for slide in slides):
+            fits = self._nearest(met, "kernel", kernel, range(max(met[:2]), 0, -1), 1) + fits
+        words = ("floor", "ceil") if self.rounding == "exact" else ()
+        said = " or ".join(
+            f"{word} -> {found.shape(met)} ({found.rounded(met)})"
+            for word in words
+            if (found := self._changed(met, {"rounding": word}))
+        )
+        parts = [", ".join(fits), f"or say {said}" if fits and said else said and f"say {said}"]
+        return [f"fits: {'; '.join(filter(None, parts))}"] if fits or said else []
 
-    def _fitting(self, met: Volume, changes: dict[str, dict[str, Any]]) -> list[str]:
-        """Those of the changes that fit: `stride 2 -> 3x3`, `floor -> 2x2 (drops 1 row)`."""
-        said = []
-        for what, change in changes.items():
-            changed = replace(self, **change)
-            if (size := changed._count(met)) is not None:
-                rounded = f" ({changed.rounded(met)})" if "rounding" in change else ""
-                said.append(f"{what} -> {size.height}x{size.width}{rounded}")
-        return said
+    def _nearest(
+        self, met: Volume, name: str, now: Pair, values: Sequence[int], most: int
+    ) -> list[str]:
+        """The first values that fit in the place of a setting, `stride 2 -> 3x3`.
+
+        Along both axes where the setting is the same along both; else, or where nothing fits so,
+        along the axes that do not fit.
+        """
+        wrong = [not slide.fits for slide in self.slides(met)]
+        for both in (True, False) if now.height == now.width else (False,):
+            said: list[str] = []
+            for value in values[:MOST_TRIED]:
+                pair = Pair(*(value if both or wrong[axis] else now[axis] for axis in (0, 1)))
+                if pair != now and len(said) < most and (found := self._changed(met, {name: pair})):
+                    said.append(f"{name}{'=' if name == 'pad' else ' '}{pair} -> {found.shape(met)}")
+            if said:
+                return said
+        return []
+
+    def _changed(self, met: Volume, change: dict[str, Any]) -> Window | None:
+        """The layer with a change, if that fits the volume."""
+        changed = replace(self, **change)
+        if changed._count(met) is None:
+            return None
+        try:
+            changed.volume(met)
+        except Misfit:
+            return None
+        return changed
+
+    def shape(self, met: Volume) -> str:
+        """Output height and width as messages say them: 3x3."""
+        return "{}x{}".format(*self.positions(met))
 
 
 def _reasons(slides: tuple[Slide, Slide]) -> str:
     """The arithmetic of the axes that do not fit, said once where both are the same."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for axis, slide in zip(AXES, slides, strict=True):
+        why = slide.arithmetic()
         if slide.room < 0:
-            padded = slide.size + 2 * slide.padding
-            volume = "padded volume" if slide.padding else "volume"
-            why = f"the kernel spans {slide.span}, the {volume} {padded}"
-            reasons.setdefault(why, []).append(axis)
-        elif not slide.fits:
-            reasons.setdefault(slide.arithmetic(), []).append(axis)
-    return "; ".join(f"{why} along {' and '.join(axes)}" for why, axes in reasons.items())
+            padded = "padded " * (slide.padding > 0)
+            size = slide.size + 2 * slide.padding
+            why = f"the kernel spans {slide.span} and the {padded}volume only {size}"
+        if not slide.fits:
+            reasons.setdefault((why, slide.dilated()), []).append(axis)
+    return "; ".join(
+        f"{why} along {' and '.join(axes)}{dilated}" for (why, dilated), axes in reasons.items()
+    )
