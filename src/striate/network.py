@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from striate.draw.table import Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Network:
     """A ConvNet, from its text: `striate.read(...)`, or from a script made by a program.
 
@@ -79,6 +79,10 @@ class Network:
 
     def __str__(self) -> str:
         return write_script(self.script)
+
+    def __repr__(self) -> str:
+        volumes = f"{self.input} -> {self.output}"
+        return f"<Network {self.name or ''}: {volumes}, {len(self.steps):,} layers>"
 
     def with_input(self, input: tuple[int, int, int]) -> Network:
         """The same words on another input volume, the checks left out where they no longer hold."""

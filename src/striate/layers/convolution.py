@@ -51,10 +51,16 @@ class Conv(Window):
         spare = [d * (f - 1) for d, f in zip(self.dilation, self.kernel, strict=True)]
         if any(each % 2 for each in spare):
             pads = [Pair(*((each + up) // 2 for each in spare)) for up in (0, 1)]
-            options = [(f"pad={pad}{word}", {"pad": pad, "rounding": word[2:] or self.rounding})
-                       for word in ("", ", floor") for pad in pads]
-            fits = [f"{option} -> {found.shape(met)}" for option, change in options
-                    if (found := self._changed(met, change))][:2]
+            options = [
+                (f"pad={pad}{word}", {"pad": pad, "rounding": word[2:] or self.rounding})
+                for word in ("", ", floor")
+                for pad in pads
+            ]
+            fits = [
+                f"{option} -> {found.shape(met)}"
+                for option, change in options
+                if (found := self._changed(met, change))
+            ][:2]
             raise Misfit(
                 f"has no padding that keeps the size of the {met} volume",
                 f"an even kernel {self.kernel} cannot be centred",
@@ -122,7 +128,12 @@ class Deconv(Layer):
         if min(sizes) < 1:
             axis = sizes.index(min(sizes))
             extra = f" + {self.extra[axis]}" if self.extra[axis] else ""
-            least = Pair(*(p + (size - 1) // 2 if size < 1 else p for p, size in zip(self.pad, sizes, strict=True)))
+            least = Pair(
+                *(
+                    p + (size - 1) // 2 if size < 1 else p
+                    for p, size in zip(self.pad, sizes, strict=True)
+                )
+            )
             raise Misfit(
                 f"leaves nothing of the {met} volume",
                 f"({met[axis]} - 1)·{self.stride[axis]} + {self._span(axis)}"

@@ -137,7 +137,9 @@ class Window(Layer):
         furthest = min(MOST_TRIED, max(slide.span for slide in slides) // 2 + 1)
         pads = range(max(0, max(padding) - MOST_TRIED), max(padding) + furthest + 1)
         fits = self._nearest(met, "stride", stride, range(max(stride), 0, -1), 3)[::-1]
-        fits += self._nearest(met, "pad", padding, sorted(pads, key=lambda p: abs(p - max(padding))), 1)
+        fits += self._nearest(
+            met, "pad", padding, sorted(pads, key=lambda p: abs(p - max(padding))), 1
+        )
         if any(slide.room < 0 for slide in slides):
             fits = self._nearest(met, "kernel", kernel, range(max(met[:2]), 0, -1), 1) + fits
         words = ("floor", "ceil") if self.rounding == "exact" else ()
@@ -163,7 +165,9 @@ class Window(Layer):
             for value in values[:MOST_TRIED]:
                 pair = Pair(*(value if both or wrong[axis] else now[axis] for axis in (0, 1)))
                 if pair != now and len(said) < most and (found := self._changed(met, {name: pair})):
-                    said.append(f"{name}{'=' if name == 'pad' else ' '}{pair} -> {found.shape(met)}")
+                    said.append(
+                        f"{name}{'=' if name == 'pad' else ' '}{pair} -> {found.shape(met)}"
+                    )
             if said:
                 return said
         return []

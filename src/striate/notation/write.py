@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
@@ -26,6 +27,7 @@ from striate.tree import (
 )
 
 WIDTH = 96
+TIED = "\N{NO-BREAK SPACE}"
 
 
 def write_script(script: Script) -> str:
@@ -33,10 +35,10 @@ def write_script(script: Script) -> str:
     write = _Writer({each.name: each for each in script.blocks})
     front = "".join(f"{key}: {value}\n" for key, value in script.front)
     blocks = "".join(f"{write.block(each)}\n" for each in script.blocks)
-    network = "\n".join(
-        [f"[{script.input}]", *write.lines(script.body), *map(write.head, script.heads)]
-    )
-    return (f"{front}---\n" if front else "") + (f"{blocks}\n" if blocks else "") + network + "\n"
+    network = "".join(f"{line}\n" for line in (f"[{script.input}]", *write.lines(script.body)))
+    heads = "".join(f"{write.head(each)}\n" for each in script.heads)
+    parts = (f"{front}---\n" if front else "", blocks, network, heads)
+    return parts[0] + "\n".join(part for part in parts[1:] if part)
 
 
 def write_item(item: Item) -> str:
@@ -45,10 +47,10 @@ def write_item(item: Item) -> str:
 
 
 def _fold(line: str) -> str:
-    """The line on several, where it is long."""
-    return "\n    ".join(
-        textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
-    )
+    """The line on several, where it is long; never broken inside a word's brackets."""
+    kept = re.sub(r"(?<=[\w)])\([^()|]*\)", lambda found: found[0].replace(" ", TIED), line)
+    wrapped = textwrap.wrap(kept, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n    ".join(wrapped).replace(TIED, " ")
 
 
 class _Writer:
