@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shlex
 import subprocess
 import sys
@@ -231,7 +232,10 @@ def main() -> int:
     text = report(result)
     file = BENCH / "results" / f"startup-{result['machine']['name']}"
     file.parent.mkdir(exist_ok=True)
-    file.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    flat = re.sub(
+        r"\[[^][]*\]", lambda found: " ".join(found[0].split()), json.dumps(result, indent=1)
+    )
+    file.with_suffix(".json").write_text(flat + "\n")
     file.with_suffix(".md").write_text(text + "\n")
     print(text)
     return 0 if result["answers"]["agree"] and all(bar["holds"] for bar in result["bars"]) else 1

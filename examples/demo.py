@@ -1,6 +1,6 @@
 """From a text to a table, a training run, its curve, and the error on images never seen before.
 
-    python examples/demo.py
+python examples/demo.py
 """
 
 from pathlib import Path

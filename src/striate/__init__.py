@@ -10,7 +10,9 @@ Importing this package does not import torch; `network.build()` does.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,9 +71,23 @@ def __getattr__(name: str) -> Any:
     if not _HOMES[name]:
         return import_module(f"{__name__}.{name}")
     found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found  # a submodule of the same name must not take its place later
+    globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+class _Package(ModuleType):
+    """This package. `striate.account` is the function, though a submodule has its name too.
+
+    Importing a submodule sets it as an attribute of its package, in whatever order it happens.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and _HOMES.get(name)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -45,19 +46,35 @@ class Comparison:
 def compare(left: Network, right: Network, convention: str = "paper") -> Comparison:
     """Lines up two networks, as a text tool lines up two files."""
     accounts = account(left, convention), account(right, convention)
-    lefts, rights = lines(accounts[0]), lines(accounts[1])
-    matcher = SequenceMatcher(
-        None, [_key(x) for x in lefts], [_key(x) for x in rights], autojunk=False
-    )
-    changes: list[Change] = []
-    for _, a, b, c, d in matcher.get_opcodes():
-        pairs = max(b - a, d - c)
-        for offset in range(pairs):
-            one = lefts[a + offset] if a + offset < b else None
-            two = rights[c + offset] if c + offset < d else None
-            changes.append(Change(one, two))
+    changes = _changes(lines(accounts[0]), lines(accounts[1]), KEYS)
     return Comparison(*accounts, tuple(changes))
+
+
+def _changes(
+    lefts: Sequence[Line], rights: Sequence[Line], keys: Sequence[Callable[[Line], object]]
+) -> Iterator[Change]:
+    """Lines with equal keys correspond; what is between them is tried again with the next key."""
+    if not (keys and lefts and rights):
+        yield from (Change(line, None) for line in lefts)
+        yield from (Change(None, line) for line in rights)
+        return
+    alike = [[str(keys[0](line)) for line in side] for side in (lefts, rights)]
+    matcher = SequenceMatcher(None, alike[0], alike[1], autojunk=False)
+    for tag, a, b, c, d in matcher.get_opcodes():
+        if tag == "equal":
+            yield from map(Change, lefts[a:b], rights[c:d])
+        else:
+            yield from _changes(lefts[a:b], rights[c:d], keys[1:])
 
 
 def _key(line: Line) -> tuple[str, str, int]:
     return label(line), str(line.row.volume), line.parameters
+
+
+def _kind(line: Line) -> str:
+    """`conv` for `x: conv3-64 relu`, `basic` for `basic(64)`."""
+    found = re.match(r"(?:\w+: )?([^\W\d]*)", line.text)
+    return found[1] if found else ""
+
+
+KEYS = (_key, label, _kind)

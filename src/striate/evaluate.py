@@ -22,7 +22,10 @@ def score(model: nn.Module, images: Images, preparation: Preparation, *, batch: 
         batch: images at a time; it changes speed and memory, never the count.
 
     Of equal scores the class with the lower number comes first, as in `argmax`.
-    Raises RunError where a score is not finite, DataError where the images do not fit.
+
+    Raises:
+        DataError: the images do not fit the network's input.
+        RunError: a score is not finite.
     """
     top1_wrong = top5_wrong = 0
     loss = 0.0

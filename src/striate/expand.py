@@ -5,7 +5,7 @@ The one place where volumes flow. What a text gets wrong about them is said here
 
 from __future__ import annotations
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -140,7 +140,7 @@ class _Scope:
 
     known: Mapping[str, int]
     labels: MutableMapping[str, int]
-    calls: tuple[Call, ...] = ()
+    calls: tuple[tuple[str, Place | None], ...] = ()
     repeated: bool = False
 
 
@@ -242,7 +242,8 @@ class _Expander:
             taken=_labels(block.body),
         )
         part.children.append(inner)
-        return self.sequence(inner, block.body, at, _Scope(known, {}, (*scope.calls, call)))
+        calls = ((inner.title, call.place), *scope.calls)
+        return self.sequence(inner, block.body, at, _Scope(known, {}, calls))
 
     def arguments(self, block: Block, call: Call, scope: _Scope) -> dict[str, int]:
         given = dict(call.arguments)
@@ -406,11 +407,12 @@ class _Expander:
     ) -> NotationError:
         """The error with the calls that led to it."""
         calls = [
-            f"in {write_item(call)}"
-            + (f" at {call.place.line}:{call.place.column}" if call.place else "")
-            for call in reversed(scope.calls)
+            f"in {title}" + (f" at {called.line}:{called.column}" if called else "")
+            for title, called in scope.calls
         ]
-        return kind(message, place, note, (*hints, *calls[:3]))
+        if len(calls) > 4:
+            calls[2:-1] = ["..."]
+        return kind(message, place, note, (*hints, *calls))
 
     def mismatch(
         self, item: Branches, misfit: Misfit, join: Part, volumes: list[Volume], scope: _Scope
@@ -462,21 +464,20 @@ def _compared(kind: str) -> int:
 
 def _agreement(kind: str, volumes: list[Volume]) -> list[str]:
     """The projections that would make all branches agree with one of them, if there are such."""
-    for target in sorted(
-        set(volumes), key=lambda each: (-volumes.count(each), volumes.index(each))
-    ):
-        words = {}
-        for number, volume in enumerate(volumes, 1):
-            stride = Pair(-(-volume.height // target.height), -(-volume.width // target.width))
-            depth = target.depth if kind == "add" else volume.depth
+    sides = _compared(kind)
+    targets = [target for target, _ in Counter(each[:sides] for each in volumes).most_common()]
+    for target in targets if len(targets) <= MOST_DERIVATIONS else ():
+        unlike = {n: each for n, each in enumerate(volumes, 1) if each[:sides] != target}
+        words = []
+        for number, volume in unlike.items():
+            stride = Pair(-(-volume.height // target[0]), -(-volume.width // target[1]))
+            depth = target[2] if kind == "add" else volume.depth
             projection = Shortcut(filters=depth, stride=stride)
-            if projection.volume(volume)[: _compared(kind)] != target[: _compared(kind)]:
+            if projection.volume(volume)[:sides] != target:
                 break
-            if volume[: _compared(kind)] != target[: _compared(kind)]:
-                words[number] = write_item(word_of(projection))
+            words.append(f"{write_item(word_of(projection))} at the end of branch {number}")
         else:
-            said = " and ".join(f"{word} at the end of branch {n}" for n, word in words.items())
-            return [f"agrees: {said}"] if len(words) <= MOST_DERIVATIONS else []
+            return [f"agrees with {' and '.join(words)}"] if len(words) <= MOST_DERIVATIONS else []
     return []
 
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
 
 from striate.errors import NotationError, Place, Source, UnknownWord, nearest
-from striate.expand import Part
 from striate.layers import (
+    JOINS,
     KINDS,
     Conv,
     FullyConnected,
@@ -47,7 +47,7 @@ CLASSES = {
     "fc": frozenset({"fc"}),
 }
 PASSED_OVER = frozenset({"bn", "lrn", "dropout", "id", "scale", "flatten"})
-MOST_REPETITIONS = 1000
+MOST_WORDS = 500
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def parse_pattern(text: str) -> Node:
     source = Source(text, "pattern")
     tokens = [
         (found[0], Place(source, found.start(), found.end()))
-        for found in re.finditer(r"[A-Za-z_]+|\d+|[^\s]", text)
+        for found in re.finditer(r"[A-Za-z_]+|[0-9]+|[^\s]", text)
         if found[0] not in "-,"
     ]
     tokens.append(("", Place(source, len(text), len(text) + 1)))
@@ -113,45 +113,52 @@ def parse_pattern(text: str) -> Node:
         parts: list[Node] = []
         while tokens[at][0] != closing:
             parts.append(piece(depth))
-        at += 1
         if not parts:
-            at -= 1
             raise refuse("the pattern has nothing in it here")
+        at += 1
         return tuple(parts)
 
     def piece(depth: int) -> Node:
         nonlocal at
         token, place = tokens[at]
-        at += 1
-        if token in ("(", "["):
-            return counted(Node(parts=group({"(": ")", "[": "]"}[token], depth + 1)))
         word = token.lower()
+        if token in ("(", "["):
+            at += 1
+            return counted(Node(parts=group({"(": ")", "[": "]"}[token], depth + 1)))
         if not token.isidentifier():
-            at -= 1
             raise refuse(f"{token!r} cannot stand here" if token else "the pattern ends too early")
         if word not in KINDS and word not in CLASSES:
-            known = [*CLASSES, *KINDS]
-            hints = [nearest(word, known)]
+            hints = [nearest(word, [*CLASSES, *KINDS])]
             raise UnknownWord(f"there is no word {token!r} in patterns", place, hints=hints)
+        at += 1
         return counted(Node(word))
 
     def counted(node: Node) -> Node:
         nonlocal at
         if tokens[at][0] == "?":
             at += 1
-            return Node(node.word, node.parts, 0, 1)
+            return replace(node, low=0)
         if tokens[at][0] != "*":
             return node
-        count = tokens[at + 1][0]
-        at += 2
-        if count.isdigit() and len(count) < 5:
-            return Node(node.word, node.parts, int(count), int(count))
+        at += 1
+        count = tokens[at][0]
         if count.isidentifier():
-            return Node(node.word, node.parts, 0, None, count.upper())
-        at -= 1
-        raise refuse("a repetition has a name or a number: *N, *3")
+            node = replace(node, low=0, high=None, name=count.upper())
+        elif not (count.isascii() and count.isdigit()):
+            raise refuse("a repetition has a name or a number: *N, *3")
+        elif len(count) > 5 or int(count) * _size(node) > MOST_WORDS:
+            raise refuse(f"a pattern has at most {MOST_WORDS:,} words, all repetitions written out")
+        else:
+            node = replace(node, low=int(count), high=int(count))
+        at += 1
+        return node
 
     return Node(parts=group("", 0))
+
+
+def _size(node: Node) -> int:
+    """The words of a node, exact repetitions written out."""
+    return (sum(map(_size, node.parts)) or 1) * max(1, node.high or 1)
 
 
 def match(network: Network, pattern: str = LECTURE) -> Match:
@@ -161,107 +168,121 @@ def match(network: Network, pattern: str = LECTURE) -> Match:
         NotationError: the pattern is none.
     """
     tree = parse_pattern(pattern)
-    for child in network.main.children:
-        if isinstance(child, Part) and any(isinstance(inner, Part) for inner in child.children):
-            return Match(
-                False, reason=f"it branches at {child.name}, and a pattern is one sequence"
-            )
-    if any(step.inputs != (index - 1,) for index, step in enumerate(network.main.steps())):
+    every = list(network.main.steps())
+    for step in every:
+        if step.layer.kind in JOINS:
+            return Match(False, reason=f"it branches at {step.name}, and a pattern is one sequence")
+    if any(step.inputs != (index - 1,) for index, step in enumerate(every)):
         return Match(False, reason="it refers to labels, and a pattern is one sequence")
-    named = _named(tree)
-    steps = [step for step in network.main.steps() if step.layer.kind not in PASSED_OVER - named]
-    kinds = [step.layer.kind for step in steps]
-    passed = sorted({step.layer.kind for step in network.main.steps()} & (PASSED_OVER - named))
-    matcher = _Matcher(kinds)
-    if len(kinds) in matcher.ends(tree, 0):
-        counts: dict[str, list[int]] = {}
-        matcher.count(tree, 0, len(kinds), counts)
-        written = [name.upper() for name in re.findall(r"\*\s*([A-Za-z_]+)", pattern)]
-        found = {name: tuple(counts.get(name, ())) for name in written}
-        return Match(True, found, tuple(passed))
-    where = "at its end" if matcher.furthest == len(kinds) else f"at {steps[matcher.furthest].name}"
-    return Match(False, {}, tuple(passed), f"it stops following the pattern {where}")
+    silent = PASSED_OVER - _words(tree)
+    passed = tuple(sorted({step.layer.kind for step in every} & silent))
+    steps = [step for step in every if step.layer.kind not in silent]
+    noted, furthest = _walk(tree, [step.layer.kind for step in steps])
+    if noted is not None:
+        return Match(True, {name: tuple(noted.get(name, ())) for name in _names(tree)}, passed)
+    where = f"at {steps[furthest].name}" if furthest < len(steps) else "at its end"
+    return Match(False, {}, passed, f"it stops following the pattern {where}")
 
 
-def _named(node: Node) -> frozenset[str]:
-    return frozenset({node.word}).union(*(_named(part) for part in node.parts))
+def _words(node: Node) -> frozenset[str]:
+    return frozenset({node.word}).union(*map(_words, node.parts))
 
 
-class _Matcher:
-    """Which stretches of a sequence of kinds a node can take; every question is answered once."""
+def _names(node: Node) -> list[str]:
+    """The names of counts as they are written: N before the M around it."""
+    return [*(name for part in node.parts for name in _names(part)), *filter(None, [node.name])]
 
-    def __init__(self, kinds: list[str]) -> None:
-        self.kinds = kinds
-        self.furthest = 0
-        self.ends = lru_cache(maxsize=None)(self._ends)
-        self.once = lru_cache(maxsize=None)(self._once)
 
-    def _ends(self, node: Node, start: int) -> frozenset[int]:
-        """Where the node can end if it starts here, all its repetitions taken."""
-        found = {start} if node.low == 0 else set()
-        reached = {start}
-        for done in range(1, (node.high or MOST_REPETITIONS) + 1):
-            reached = {end for at in reached for end in self.once(node, at)} - (
-                found if node.high is None else set()
-            )
-            if not reached:
-                break
-            if done >= node.low:
-                found |= reached
-        return frozenset(found)
+@dataclass(eq=False, slots=True)
+class _State:
+    """A place in a pattern written out, and the ways on from it, the preferred one first.
 
-    def _once(self, node: Node, start: int) -> frozenset[int]:
-        """Where one repetition of the node can end."""
-        if node.word:
-            return frozenset(self._word(node.word, start))
-        reached = frozenset({start})
-        for part in node.parts:
-            reached = frozenset(end for at in reached for end in self.ends(part, at))
-        return reached - ({start} if node.high is None else frozenset())
+    Attributes:
+        ways: the states that follow; the pattern's end has none.
+        word: what a layer must be to pass; empty where none is needed.
+        name: the count that begins here.
+        adds: where the count began that goes up by one here.
+    """
 
-    def _word(self, word: str, start: int) -> Iterator[int]:
-        self.furthest = max(self.furthest, start)
-        kinds = self.kinds[start : start + 2]
-        if word == "softmax":
-            if kinds == ["fc", "softmax"]:
-                yield start + 2
-            if kinds and kinds[0] in ("fc", "softmax", "rbf"):
-                yield start + 1
-        elif kinds and kinds[0] in CLASSES.get(word, {word}):
-            yield start + 1
+    ways: list[_State] = field(default_factory=list)
+    word: str = ""
+    name: str = ""
+    adds: _State | None = None
 
-    def count(self, node: Node, start: int, end: int, counts: dict[str, list[int]]) -> None:
-        """Notes the counts of one way to take exactly this stretch, the longest pieces first."""
-        own: list[int] = counts.setdefault(node.name, []) if node.name else []
-        place, at, times = len(own), start, 0
-        own.append(0)
-        while at < end or times < node.low:
-            rest = Node(node.word, node.parts, max(0, node.low - times - 1), node.high)
-            if node.high is not None:
-                rest = Node(node.word, node.parts, rest.low, max(0, node.high - times - 1))
-            following = max(
-                e for e in self.once(node, at) if e <= end and self._completes(rest, e, end)
-            )
-            self._count_parts(node.parts, at, following, counts)
-            at, times = following, times + 1
-        own[place] = times
 
-    def _completes(self, rest: Node, at: int, end: int) -> bool:
-        return end in self.ends(rest, at) if rest.high != 0 else at == end
+_Trail = tuple[Any, _State] | None  # a state that concerns a count, after those before it
 
-    def _count_parts(
-        self, parts: tuple[Node, ...], start: int, end: int, counts: dict[str, list[int]]
-    ) -> None:
-        at = start
-        for number, part in enumerate(parts):
-            rest = Node(parts=parts[number + 1 :])
-            at_end = max(
-                e
-                for e in self.ends(part, at)
-                if e <= end and (end in self.ends(rest, e) if rest.parts else e == end)
-            )
-            self.count(part, at, at_end, counts)
-            at = at_end
+
+def _write_out(node: Node, then: _State) -> _State:
+    """The state in which a node begins, `then` being what follows it."""
+    if node.high is None:
+        again = _State()
+        begin = _State([again], name=node.name)
+        again.ways = [_State([_once(node, again)], adds=begin), then]
+        return begin
+    after = then
+    for _ in range(node.high - node.low):
+        then = _State([_once(node, then), after])
+    for _ in range(node.low):
+        then = _once(node, then)
+    return then
+
+
+def _once(node: Node, then: _State) -> _State:
+    if node.word:
+        return _State([then], node.word)
+    for part in reversed(node.parts):
+        then = _write_out(part, then)
+    return then
+
+
+def _walk(tree: Node, kinds: list[str]) -> tuple[dict[str, list[int]] | None, int]:
+    """The counts along the first way through a pattern, or None, and how many kinds were passed.
+
+    What failed in one state at one kind fails there again, so each such pair is tried once, and the
+    time is at most the pattern's length times the network's.
+    """
+    waiting: list[tuple[_State, int, _Trail]] = [(_write_out(tree, _State()), 0, None)]
+    tried: set[tuple[_State, int]] = set()
+    furthest = 0
+    while waiting:
+        state, at, trail = waiting.pop()
+        if (state, at) in tried:
+            continue
+        tried.add((state, at))
+        furthest = max(furthest, at)
+        if not state.ways and at == len(kinds):
+            return _counts(trail), furthest
+        if state.name or state.adds:
+            trail = (trail, state)
+        taken = _taken(state.word, kinds[at : at + 2]) if state.word else [0]
+        waiting += [(way, at + n, trail) for way in reversed(state.ways) for n in taken]
+    return None, furthest
+
+
+def _taken(word: str, kinds: list[str]) -> list[int]:
+    """How many of the next kinds a word can take, the fewest first."""
+    if word == "softmax":
+        ends = bool(kinds) and kinds[0] in ("fc", "softmax", "rbf")
+        return [1] * ends + [2] * (kinds == ["fc", "softmax"])
+    return [1] * (bool(kinds) and kinds[0] in CLASSES.get(word, {word}))
+
+
+def _counts(trail: _Trail) -> dict[str, list[int]]:
+    """The counts of each name in order, from the states that begin and raise them."""
+    states: list[_State] = []
+    while trail:
+        trail, state = trail
+        states.append(state)
+    counts: dict[str, list[int]] = {}
+    place: dict[_State, int] = {}
+    for state in reversed(states):
+        if state.adds:
+            counts[state.adds.name][place[state.adds]] += 1
+        else:
+            place[state] = len(counts.setdefault(state.name, []))
+            counts[state.name].append(0)
+    return counts
 
 
 def within_bounds(found: Match) -> bool:
@@ -281,10 +302,11 @@ def generate(
     filters: int = 16,
     units: int = 128,
 ) -> Iterator[Network]:
-    """The networks of the lecture's pattern within bounds, the smallest first; those that fit.
+    """The networks of the lecture's pattern within bounds, the smallest first.
 
     Every convolution is 3x3 and keeps the size; every pool is 2x2 and halves it; each stage has
-    twice the filters of the one before.
+    twice the filters of the one before. Numbers of stages whose pools could not all halve the
+    volume evenly are left out.
 
     Args:
         input: the input volume.
@@ -295,9 +317,6 @@ def generate(
         pool: whether a stage ends in a pool.
         filters: of the first stage.
         units: of each hidden fully connected layer.
-
-    Raises:
-        DoesNotFit: never for sizes that can be halved; what cannot be is left out.
     """
     settings: Mapping[str, list[int]] = {"M": sorted(M), "N": sorted(N), "K": sorted(K)}
     for stages, convs, hidden, pools in product(*settings.values(), pool):

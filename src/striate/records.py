@@ -2,7 +2,7 @@
 
     Started, then for each epoch: Stepped for each step, EpochEnded, Evaluated; at the end Ended.
 
-`seconds` count from the start of training, waiting of the reader included.
+All have `seconds`, from the start of training, the reader's own time included.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Started:
     epochs: int
     steps_per_epoch: int
     parameters: int
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

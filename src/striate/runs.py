@@ -1,10 +1,12 @@
-"""The run folder: all that a run was made from, what happened, and the weights. No pickle.
+"""The run folder: all that a run was made from, what happened, and the weights.
 
-network.net           the network's canonical text
-recipe.toml           how it was trained
-run.json              the data's source, classes and preparation, and the versions that trained
-metrics.jsonl         the records, a line each
-weights.safetensors   the weights after the last whole epoch
+    network.net           the network's canonical text
+    recipe.toml           how it was trained
+    run.json              the data's source, classes and preparation, and the versions that trained
+    metrics.jsonl         the records, a line each
+    weights.safetensors   the weights after the last whole epoch
+
+Nothing in it is a pickle, and nothing in it is run when it is read.
 """
 
 from __future__ import annotations
@@ -14,22 +16,22 @@ import os
 import platform
 import re
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
+from striate import __version__
 from striate.data import Preparation, Splits
 from striate.errors import RunError, StriateError
 from striate.layers.volume import Volume
 from striate.network import Network, read
 from striate.recipes import Recipe, from_toml, to_toml
 from striate.records import Record, to_json
-
-USED = ("striate", "torch", "numpy", "safetensors")  # whose versions a run's result depends on
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,11 @@ class Run:
         _write(self.path / "weights.safetensors", safetensors_bytes(tensors))
 
     def model(self) -> nn.Module:
-        """The network with the weights of the run. Raises RunError where there are none that fit."""
+        """The network with the weights of the run.
+
+        Raises:
+            RunError: there are no weights, or none that fit.
+        """
         path = self.path / "weights.safetensors"
         if not path.is_file():
             raise RunError(f"{self.path} holds no weights: it ended before its first epoch did")
@@ -87,10 +93,11 @@ def create_run(
     Args:
         path: where; by default the first of runs/NETWORK-DATA-1, -2, ... that does not exist.
 
-    Raises RunError where the folder cannot be made or is not empty.
+    Raises:
+        RunError: the folder cannot be made, or is not empty.
     """
     if path is None:
-        path = _next(Path("runs"), network.name or "network", Path(splits.source).name)
+        path = _next(Path("runs"), network.name or "network", Path(splits.source).resolve().name)
     else:
         _claim(path)
     run = Run(path, network, recipe, preparation, splits.source, splits.train.classes)
@@ -98,7 +105,12 @@ def create_run(
         "data": run.data,
         "classes": run.classes,
         "preparation": asdict(preparation),
-        "versions": {"python": platform.python_version(), **{each: version(each) for each in USED}},
+        "versions": {
+            "striate": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
     }
     _write(path / "network.net", str(network).encode())
     _write(path / "recipe.toml", to_toml(recipe).encode())
@@ -107,7 +119,11 @@ def create_run(
 
 
 def open_run(path: str | Path) -> Run:
-    """Read a run folder. Raises RunError, naming the file, where one is missing or damaged."""
+    """Read a run folder.
+
+    Raises:
+        RunError: a file of it is missing or damaged; the message names it.
+    """
     path = Path(path)
     if not (path / "run.json").is_file():
         raise RunError(f"{path} is not a run folder: it holds no run.json")
@@ -126,8 +142,10 @@ def open_run(path: str | Path) -> Run:
         recipe = from_toml((path / file).read_text("utf-8"))
     except KeyError as reason:
         raise RunError(f"{path / file} is damaged: it lacks {reason}") from None
-    except (OSError, TypeError, ValueError, StriateError) as reason:
+    except (OSError, TypeError, ValueError, ArithmeticError, StriateError) as reason:
         raise RunError(f"{path / file} cannot be used: {reason}") from None
+    if (preparation.input, len(classes)) != (network.input, network.output.depth):
+        raise RunError(f"{path}: run.json and network.net are of different networks")
     return Run(path, network, recipe, preparation, data, classes)
 
 
@@ -143,7 +161,8 @@ def _claim(path: Path) -> None:
 
 
 def _next(folder: Path, *names: str) -> Path:
-    stem = "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "run" for name in names)
+    words = (re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-") for name in names)
+    stem = "-".join(word or "run" for word in words)
     number = 1
     while True:
         path = folder / f"{stem}-{number}"

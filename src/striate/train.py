@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from striate.data import Preparation, Splits, shuffled
-from striate.errors import RunError
+from striate.errors import RunError, nearest
 from striate.evaluate import score
+from striate.initialise import INITIALISATIONS
 from striate.network import Network
 from striate.recipes import Recipe
 from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped
@@ -22,7 +23,14 @@ AUXILIARY_WEIGHT = 0.3  # Szegedy et al. 2014, arXiv:1409.4842, section 5
 
 
 def initial(network: Network, recipe: Recipe) -> nn.Module:
-    """The module with the weights that the recipe's seed and initialisation give it."""
+    """The module with the weights that the recipe's seed and initialisation give it.
+
+    Raises:
+        RunError: there is no such initialisation.
+    """
+    if recipe.initialisation not in INITIALISATIONS:
+        hint = nearest(recipe.initialisation, INITIALISATIONS)
+        raise RunError(f"recipe: there is no initialisation {recipe.initialisation!r}; {hint}")
     torch.manual_seed(recipe.seed)
     return network.build(initialisation=recipe.initialisation)
 
@@ -35,7 +43,8 @@ def train(
     The loop rests while a record is read: at `Evaluated` the weights are an epoch's last ones.
     Same model, splits, recipe, machine, thread count and versions: same weights to the bit.
 
-    Raises RunError, naming the step, where the loss is not finite, before it reaches the weights.
+    Raises:
+        RunError: the loss of a step is not finite; that step has not touched the weights.
     """
     torch.manual_seed(recipe.seed)
     images, device = splits.train, next(model.parameters()).device
@@ -75,7 +84,7 @@ def train(
                     f"a learning rate below {recipe.learning_rate} may help"
                 )
             optimiser.zero_grad()
-            objective.backward()
+            torch.autograd.backward(objective)
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * (1 - (step - 1) / (steps * recipe.epochs))

@@ -63,7 +63,7 @@ class Operation:
         tight = self.sign in "*/"
         left, right = (
             f"({side})"
-            if isinstance(side, Operation) and ((side.sign in "+-" and tight) or at_right)
+            if isinstance(side, Operation) and (side.sign in "+-") + tight + at_right >= 2
             else str(side)
             for side, at_right in ((self.left, False), (self.right, True))
         )

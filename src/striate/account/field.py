@@ -15,7 +15,7 @@ from functools import cached_property
 from math import gcd, lcm
 
 from striate.expand import INPUT, Step
-from striate.layers import Join, Reach
+from striate.layers import Join, Reach, Volume
 from striate.layers.base import SAME_PLACE
 
 LONGEST_PERIOD = 1024
@@ -39,12 +39,6 @@ class Sight:
         seen = self.table[phase]
         return seen and (seen[0] + turn * self.shift, seen[1] + turn * self.shift)
 
-    def between(self, first: int, last: int) -> Interval:
-        """What the outputs from `first` to `last` see together."""
-        ends = range(first, min(last, first + self.period - 1) + 1)
-        ends_too = range(max(first, last - self.period + 1), last + 1)
-        return hull([self.at(each) for each in (*ends, *ends_too)])
-
     @cached_property
     def size(self) -> int:
         """The widest view of any output."""
@@ -65,20 +59,20 @@ def through(sight: Sight | None, reach: Reach) -> Sight | None:
     """What is seen through one more layer; None where the pattern is too long to be followed."""
     if sight is None or reach == SAME_PLACE:
         return sight
-    if reach.spread == 1:
-        period = sight.period // gcd(sight.period, reach.step)
-        starts = [i * reach.step - reach.before for i in range(period)]
-        table = tuple(sight.between(start, start + reach.span - 1) for start in starts)
-        return Sight(sight.shift * (reach.step * period // sight.period), table)
-    period = reach.spread * sight.period
+    cycle = reach.spread * sight.period
+    period = cycle // gcd(cycle, reach.step)
     if period > LONGEST_PERIOD:
         return None
-    return reduced(Sight(sight.shift, tuple(_spread(sight, reach, i) for i in range(period))))
+    table = tuple(_view(sight, reach, output) for output in range(period))
+    return reduced(Sight(sight.shift * (reach.step * period // cycle), table))
 
 
-def _spread(sight: Sight, reach: Reach, output: int) -> Interval:
-    """A transposed convolution's output sees an input for every tap that falls on one."""
-    start, taps = output - reach.before, (reach.span - 1) // reach.skip
+def _view(sight: Sight, reach: Reach, output: int) -> Interval:
+    """An output sees what its taps see; a transposed convolution's taps may fall between inputs.
+
+    Taps take turns as what they see does, so that some at either end reach as far as all.
+    """
+    start, taps = output * reach.step - reach.before, (reach.span - 1) // reach.skip
     turns = reach.spread // gcd(reach.spread, reach.skip) * sight.period
     near = range(min(taps, turns) + 1)
     far = range(max(0, taps - turns), taps + 1)
@@ -155,14 +149,18 @@ class Axis:
         return Axis(sight, narrow, self.aligned)
 
 
-def joined(axes: Sequence[Axis]) -> Axis:
-    """The field behind an add or a concat."""
+def joined(axes: Sequence[Axis], outputs: int) -> Axis:
+    """The field behind an add or a concat that has so many outputs along the axis."""
     if all(axis is axes[0] for axis in axes):
         return axes[0]
     sights = [axis.sight for axis in axes if axis.sight]
     narrows = [axis.narrow for axis in axes if axis.narrow]
     if len(sights) < len(axes) or len(narrows) < len(axes):
         return Axis(None, None, False)
+    if outputs == 1:  # then jumps do not matter
+        longest = max(each.shift for each in sights)
+        sights = [Sight(longest, each.table[:1]) for each in sights]
+        narrows = [Sight(longest, each.table[:1]) for each in narrows]
     narrow = min(narrows, key=lambda each: each.size)
     if len({each.jump for each in sights}) > 1:
         return Axis(max(sights, key=lambda each: each.size), narrow, False)
@@ -200,17 +198,18 @@ def fields(steps: Sequence[Step]) -> list[Field]:
     for step in steps:
         met = [start if index == INPUT else found[index] for index in step.inputs]
         if isinstance(step.layer, Join):
-            found.append(_joined(met))
+            found.append(_joined(met, step.volume))
         else:
             height, width = step.layer.reach(step.met)
             found.append(_through(met[0], height, width))
     return found
 
 
-def _joined(met: Sequence[Field]) -> Field:
+def _joined(met: Sequence[Field], volume: Volume) -> Field:
     if all(each is met[0] for each in met):
         return met[0]
-    return Field(joined([each.height for each in met]), joined([each.width for each in met]))
+    height, width = [each.height for each in met], [each.width for each in met]
+    return Field(joined(height, volume.height), joined(width, volume.width))
 
 
 def _through(met: Field, height: Reach, width: Reach) -> Field:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 
@@ -47,13 +49,33 @@ def _version(
         raise typer.Exit
 
 
+LOOKALIKES = {"─": "-", "│": "|", "├": "|", "└": "`", "×": "x", "·": "-", "…": ".."}
+
+
+def _lookalikes(error: UnicodeError) -> tuple[str, int]:
+    """What an ASCII terminal shows of a table; a question mark for what has no likeness."""
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end]
+    return "".join(LOOKALIKES.get(letter, "?") for letter in missing), error.end
+
+
 def main() -> None:
     """Runs a command. A person's mistake ends in a message and exit code 1, never a traceback."""
+    codecs.register_error("lookalikes", _lookalikes)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="lookalikes")
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
     except StriateError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # whose reader has seen enough
+            print(error, file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(1)

@@ -6,7 +6,10 @@ from striate.cli.table import Net
 
 
 def check(net: Net) -> None:
-    """Say that a network is valid, or where and why it is not (exit code 1)."""
+    """Say that a network is valid, or where and why it is not.
+
+    The exit code is 1 where it is not.
+    """
     from striate.network import read
 
     network = read(net)

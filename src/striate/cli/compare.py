@@ -14,12 +14,9 @@ def compare(
     other: Annotated[str, typer.Argument(metavar="NET", help="The network to compare it with.")],
 ) -> None:
     """Show two networks side by side: what changed, and by how much."""
-    from rich.console import Console
-
     from striate.compare import compare as compared
     from striate.draw.comparison import render
+    from striate.draw.plain import show
     from striate.network import read
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=120)
-    console.print(render(compared(read(net), read(other))))
+    show(render(compared(read(net), read(other))))

@@ -17,7 +17,10 @@ def match(
         str, typer.Argument(metavar="PATTERN", help="By default the lecture's.")
     ] = LECTURE,
 ) -> None:
-    """Say whether a network follows a pattern, and with which counts (exit code 1 if not)."""
+    """Say whether a network follows a pattern, with which counts.
+
+    The exit code is 1 where it does not.
+    """
     from striate.network import read
     from striate.pattern import match as matched
     from striate.pattern import within_bounds

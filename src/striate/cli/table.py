@@ -70,7 +70,7 @@ def table(
     ] = Optimiser.momentum,
     format: Annotated[TableFormat, typer.Option(help="Of the table.")] = TableFormat.text,
 ) -> None:
-    """Count a network: volumes, parameters, MACs, memory, receptive fields."""
+    """Count a network: volumes, parameters, MACs, memory, fields."""
     from striate.account import account, parse_memory
     from striate.network import read
     from striate.notation.read import read_volume
@@ -87,12 +87,10 @@ def table(
         optimiser=optimiser.value,
     )
     if format is TableFormat.text:
-        from rich.console import Console
-
+        from striate.draw.plain import show
         from striate.draw.table import Table
 
-        console = Console()
-        console.print(Table(counted)) if console.is_terminal else print(Table(counted))
+        show(Table(counted))
     else:
         from striate.draw.formats import FORMATS
 

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from striate.cli.table import Net
 from striate.recipes import Recipe
 
 
 def train(
-    net: Annotated[
-        str, typer.Argument(metavar="NET", help="A network of the zoo, a .net file, or a text.")
-    ],
+    net: Net,
     data: Annotated[
         str, typer.Option(metavar="SOURCE", help="`digits`, or a folder with MNIST's IDX files.")
     ],

@@ -52,20 +52,19 @@ def _json(found: Iterable[tuple[str, Account]]) -> str:
 
 def _show(found: Iterable[tuple[str, Account]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from striate.draw.numbers import short
+    from striate.draw.plain import show
 
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for column in ("name", "year", "input", "parameters", "MACs", "network"):
-        right = column in ("parameters", "MACs", "input")
-        justify = "right" if right else "left"
-        shown.add_column(column, justify=justify, no_wrap=column != "network")  # type: ignore[arg-type]
+    for column in ("name", "year", "input", "parameters", "MACs"):
+        shown.add_column(column, justify="left" if column == "name" else "right", no_wrap=True)
+    shown.add_column("network")
     for name, account in found:
         size, totals = str(account.network.input), account.totals
-        title = account.network.name or ""
-        shown.add_row(
-            name, _year(account), size, f"{totals.parameters:,}", short(totals.macs), title
-        )
-    Console().print(shown)
+        title = Text(account.network.name or "", no_wrap=True, overflow="ellipsis")
+        numbers = f"{totals.parameters:,}", short(totals.macs)
+        shown.add_row(name, _year(account), size, *numbers, title)
+    show(shown)

@@ -9,8 +9,8 @@ import gzip
 import math
 import struct
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,10 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
     Args:
         dimensions: how many it must have: 3 for images, 1 for labels.
 
-    Raises DataError, naming the file, where it is not of this form or not of the size that its
-    header says. The header's word allocates nothing: memory grows with the bytes that come.
+    The header's word allocates nothing: memory grows with the bytes that come.
+
+    Raises:
+        DataError: the file cannot be read, or is not of this form and of the size it says.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
@@ -37,7 +39,7 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
         raise DataError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from None
 
 
-def _array(stream: IO[bytes], dimensions: int) -> NDArray[np.uint8]:
+def _array(stream: BufferedIOBase, dimensions: int) -> NDArray[np.uint8]:
     magic = bytes([0, 0, 8, dimensions])
     header = stream.read(4 + 4 * dimensions)
     if header[:4] != magic:

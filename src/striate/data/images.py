@@ -21,7 +21,8 @@ class Images:
         labels: int64, (count,), each the position of a name in `classes`.
         classes: the names of the classes.
 
-    Raises DataError where these disagree, or where there is no image at all.
+    Raises:
+        DataError: these disagree, or there is no image at all.
     """
 
     pixels: NDArray[np.uint8]
@@ -76,7 +77,10 @@ def hold_out(images: Images, fraction: float, seed: int = 0) -> tuple[Images, Im
     """Split images in two, (kept, held out), with every class in the same proportion.
 
     A class of at least two images gives at least one. The choice depends on the seed and the
-    labels alone. Raises DataError where no class has two images.
+    labels alone.
+
+    Raises:
+        DataError: no class has two images.
     """
     held = np.zeros(len(images), dtype=bool)
     for label in range(len(images.classes)):

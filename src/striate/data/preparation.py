@@ -38,7 +38,8 @@ class Preparation:
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(count, height, width, depth) bytes to the (count, depth, height, width) of torch.
 
-        Raises DataError where the images do not fit the input.
+        Raises:
+            DataError: the images do not fit the input.
         """
         margins = _margins(Volume(*pixels.shape[1:]), self.input)
         scale = np.float32(1) / (255 * np.array(self.deviation, dtype=np.float32))
@@ -50,7 +51,8 @@ class Preparation:
 def prepare(network: Network, splits: Splits) -> Preparation:
     """Measure the training split for a network.
 
-    Raises DataError where the images do not fit the network's input, or the classes its output.
+    Raises:
+        DataError: the images do not fit the network's input, or the classes its output.
     """
     train, classes = splits.train, len(splits.train.classes)
     _margins(train.volume, network.input)

@@ -25,7 +25,8 @@ def load(source: str | Path, *, seed: int = 0) -> Splits:
         seed: which tenth of the training images is held out for validation. It is apart from a
             recipe's seed, so that runs with other seeds are validated on the same images.
 
-    Raises DataError for a source that does not exist and for files that are not what they say.
+    Raises:
+        DataError: there is no such source, or its files are not what they say.
     """
     name = str(source)
     if name in NAMED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from striate.draw.numbers import ratio
 from striate.draw.table import label
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def render(comparison: Comparison) -> Group:
     for name in ("for one image", *names, "ratio"):
         totals.add_column(name, justify="left" if name == "for one image" else "right")
     for name, left, right in comparison.totals():
-        ratio = f"{right / left:.3g}" if left else ""
-        totals.add_row(HEADINGS[name], f"{left:,}", f"{right:,}", ratio)
+        totals.add_row(HEADINGS[name], f"{left:,}", f"{right:,}", ratio(left, right))
     return Group(words, Text(), totals)
 
 

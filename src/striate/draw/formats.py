@@ -7,13 +7,14 @@ import io
 import json
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from striate.account import Account, Row
 from striate.draw.lines import lines
 from striate.draw.numbers import in_bytes, short
-from striate.draw.summary import summary
-from striate.draw.table import Table, label
+from striate.draw.table import Table
+from striate.layers import Conv, FullyConnected
 
 
 def to_json(account: Account) -> str:
@@ -107,14 +108,21 @@ def to_csv(account: Account) -> str:
 
 
 def to_markdown(account: Account) -> str:
+    """The same lines as in a terminal, and what stands under them as a list."""
     table = Table(account)
-    written = [f"**{table.title}**\n"] if table.title else []
+    written = [f"**{_markdown(table.title)}**\n"] if table.title else []
     written += [_pipes(table.columns), "|---|---:|---:|---:|---:|---:|"]
     for line in lines(account):
         first, *others = table.cells(line)
-        written.append(_pipes((first.replace("  ", "&emsp;").replace("|", "\\|"), *others)))
-    written += ["", *(f"- {heading or '…'}: {sentence}" for heading, sentence in summary(account))]
+        written.append(_pipes((_markdown(first).replace("  ", "&emsp;"), *others)))
+    written.append("")
+    for heading, sentence in table.sentences():
+        written.append(f"- {heading}: {sentence}" if heading else f"  - {sentence}")
     return "\n".join(written)
+
+
+def _markdown(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in r"\`*_[]<>|" else letter for letter in text)
 
 
 def _pipes(cells: tuple[str, ...]) -> str:
@@ -153,9 +161,8 @@ def to_latex(account: Account) -> str:
     ]
     for line in lines(account):
         first, volume, *others = table.cells(line)
-        indent = rf"\hspace*{{{line.indent}em}}" if line.indent else ""
         cells = [
-            indent + _latex(first.strip()),
+            _latex(first).replace("  ", r"\quad "),
             volume.replace("x", r"$\times$"),
             *map(_latex, others),
         ]
@@ -166,30 +173,50 @@ def to_latex(account: Account) -> str:
 
 
 def to_lecture(account: Account) -> str:
-    """The lines of the lectures' VGG slide: a volume, its memory, its weights (biases left out)."""
-    written = []
-    for row in account.rows:
-        if row.activations == 0 and row.weights == 0:
-            continue
-        h, w, d = row.volume
-        name = "INPUT" if row.layer is None else row.word.upper()
-        memory = f"{h}*{w}*{d}={short(row.activations).replace(' ', '')}"
-        if (h, w) == (1, 1):
-            memory = str(row.activations)
-        volume = f"[{row.volume}]"
-        written.append(
-            f"{name + ':':<24} {volume:<14} memory: {memory:<22} weights: {row.weights:,}"
-        )
+    """The lines of the lectures' VGG slide: a volume, its memory, its parameters without biases."""
+    cells = [("INPUT:", f"[{account.network.input}]", _memory(account.rows[0]), "0")]
+    for before, row in pairwise(account.rows):
+        if row.activations or row.weights:
+            name = f"{row.word.upper()}:"
+            cells.append((name, f"[{row.volume}]", _memory(row), _weights(row, before)))
+    names, volumes, memories, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
+    written = [
+        f"{name:<{names}}  {volume:<{volumes}}  memory: {memory:<{memories}}  params: {weights}"
+        for name, volume, memory, weights in cells
+    ]
+    written[0] += "  (not counting biases)"
     totals = account.totals
-    memory = in_bytes(totals.activation_bytes)
+    width = totals.activation_bytes // totals.activations
     written += [
         "",
-        f"TOTAL memory: {totals.activations:,} values * 4 bytes = {memory} / image "
-        "(only forward! for training see the text table)",
+        f"TOTAL memory: {totals.activations:,} values * {width} bytes = "
+        f"{in_bytes(totals.activation_bytes)} / image (only forward! the text table has training)",
         f"TOTAL params: {totals.weights:,} weights + {totals.biases:,} biases"
         f" = {totals.parameters:,}",
     ]
     return "\n".join(written)
+
+
+def _memory(row: Row) -> str:
+    """`112*112*64=802.8k`, or the number alone for a vector."""
+    if row.volume[:2] == (1, 1):
+        return str(row.activations)
+    return f"{'*'.join(map(str, row.volume))}={short(row.activations).replace(' ', '')}"
+
+
+def _weights(row: Row, before: Row) -> str:
+    """`(3*3*64)*128 = 73,728`: the inputs of a unit, times the units."""
+    total = f"{row.weights:,}"
+    if isinstance(row.layer, Conv):
+        kernel, filters = row.layer.kernel, row.layer.filters
+        depth = row.weights // (kernel.height * kernel.width * filters)
+        return f"({kernel.height}*{kernel.width}*{depth})*{filters} = {total}"
+    if isinstance(row.layer, FullyConnected):
+        each, units = row.weights // row.layer.units, row.layer.units
+        met = [side for side in before.volume if side > 1]
+        inputs = "*".join(map(str, met)) if before.volume.size == each and met else str(each)
+        return f"{inputs}*{units} = {total}"
+    return total
 
 
 FORMATS: dict[str, Callable[[Account], str]] = {
@@ -199,5 +226,3 @@ FORMATS: dict[str, Callable[[Account], str]] = {
     "json": to_json,
     "latex": to_latex,
 }
-
-__all__ = ["FORMATS", "label"]

@@ -6,55 +6,66 @@ The table in the terminal, in a notebook, in Markdown and in LaTeX all render th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from striate.account import Account, Row
-from striate.expand import Part, Step
+from striate.expand import INPUT, Part, Step
 from striate.layers import JOINS
 
+GROUP = "group"
 LONGEST_PERIOD = 8
 FEWEST_LAYERS = 4  # a layer by itself is folded from this many on; two or three are read faster
 
 
 @dataclass
 class Entry:
-    """One line with what is indented under it, standing for `times` repetitions.
+    """A line with all that is drawn under it, or a join with its branches.
 
     Attributes:
-        rows: the rows of the line itself (a layer and what works on its volume).
-        title: how a part is called; empty for layers.
+        rows: the layers of the line itself: one, and what works on its volume.
+        title: how a part is called, or what stands before the layers.
         inner: what a part consists of.
+        branches: what a join joins; its own line follows them.
+        given: the row of a volume that is taken as it is, where nothing is added to it.
         times: how often this stands here in a row.
-        last: the same entry in its last repetition, whose receptive field is larger.
-        marker: what joins branches: "├" before each, "└" before the join.
+        last: the same in its last repetition, whose receptive field is larger.
     """
 
     rows: list[Row] = field(default_factory=list)
     title: str = ""
     inner: list[Entry] = field(default_factory=list)
+    branches: list[list[Entry]] = field(default_factory=list)
+    given: Row | None = None
     times: int = 1
     last: Entry | None = None
-    marker: str = ""
+
+    @property
+    def text(self) -> str:
+        return " ".join([*filter(None, [self.title]), *(row.word for row in self.rows)])
+
+    def parts(self) -> Iterable[Entry]:
+        """What is drawn under the line, or of a join before it."""
+        return [*(entry for branch in self.branches for entry in branch), *self.inner]
 
     def every_row(self) -> Iterable[Row]:
-        yield from self.rows
-        for entry in self.inner:
+        for entry in self.parts():
             for _ in range(entry.times):
                 yield from entry.every_row()
+        yield from self.rows
+
+    def end(self) -> Row:
+        """The row whose volume this leaves."""
+        if self.inner:
+            return (self.inner[-1].last or self.inner[-1]).end()
+        end = self.rows[-1] if self.rows else self.given
+        assert end is not None
+        return end
 
     def signature(self) -> object:
         """Equal for entries that differ in nothing but their place."""
-        own = [
-            (row.word, row.volume, row.parameters, row.macs, row.kept, row.rounded)
-            for row in self.rows
-        ]
-        return (
-            self.title,
-            self.marker,
-            self.times,
-            tuple(own),
-            tuple(e.signature() for e in self.inner),
-        )
+        own = [(row.volume, row.parameters, row.macs, row.rounded) for row in self.rows]
+        branches = [[entry.signature() for entry in branch] for branch in self.branches]
+        return self.text, self.times, own, branches, [entry.signature() for entry in self.inner]
 
 
 @dataclass(frozen=True)
@@ -63,17 +74,20 @@ class Line:
 
     Attributes:
         text: the words.
-        indent: how deep it stands.
+        stem: what is drawn before them: indentation, and the branches of joins.
+        rest: the same for what is drawn under them.
+        depth: under how many other lines, that sum it up, it stands.
         times: repetitions folded into it.
-        heads: whether it names a part and sums up the lines indented under it.
+        heads: whether it names a part and sums up the lines under it.
         row: the last of its rows, for the volume.
         parameters, flops, activations: sums over its rows and all its repetitions.
         field: the receptive field, over repetitions from the first's to the last's.
-        marker: what joins branches.
     """
 
     text: str
-    indent: int
+    stem: str
+    rest: str
+    depth: int
     times: int
     heads: bool
     row: Row
@@ -81,34 +95,44 @@ class Line:
     flops: int
     activations: int
     field: str
-    marker: str = ""
 
 
 def lines(account: Account) -> list[Line]:
     """The lines of a whole network: the input, its words and blocks, then its further heads."""
+    return [line for entry in entries(account) for line in _lines(entry, entry)]
+
+
+def entries(account: Account) -> list[Entry]:
+    """The same before they are drawn."""
     network = account.network
-    found = [_line(Entry([account.rows[0]]), 0)]
-    for entry in fold(_entries(account, network.main)):
-        found += _lines(entry, 0)
+    found = [Entry([account.rows[0]]), *fold(_entries(account, network.main))]
     for name, part in network.expansion.heads.items():
-        head = Entry(title=f"head {name}", inner=fold(_entries(account, part)))
-        found += _lines(head, 0)
+        found.append(Entry(title=f"head {name}", inner=fold(_entries(account, part))))
     return found
+
+
+# -- the network to entries
 
 
 def _entries(account: Account, part: Part) -> list[Entry]:
     entries: list[Entry] = []
+    at = part.entry
     for child in part.children:
         if isinstance(child, Part):
-            inner = _join(account, child) if child.kind in JOINS else fold(_entries(account, child))
-            if child.kind in JOINS:
-                entries += inner
-            else:
-                entries.append(Entry(title=child.title or child.kind, inner=inner))
+            entry, leave = child.entry, child.exit
+        else:
+            entry, leave = child.inputs[0], child.index
+        if entry != at:
+            entries.append(_given(account, entry))
+        if isinstance(child, Part):
+            entries.append(_part(account, child))
         elif _follows(account, child, entries):
             entries[-1].rows.append(account.row(child))
         else:
-            entries.append(Entry([account.row(child)]))
+            entries.append(Entry([account.row(child)], _label(account, child)))
+        at = leave
+    if part.exit != at:
+        entries.append(_given(account, part.exit))
     return entries
 
 
@@ -116,22 +140,43 @@ def _follows(account: Account, step: Step, entries: list[Entry]) -> bool:
     """Whether a layer works on the volume of the line above it (bn, relu, dropout, ...)."""
     if not entries or not entries[-1].rows or not step.layer.in_place:
         return False
-    return bool(step.inputs) and account.row(step).volume == entries[-1].rows[-1].volume
+    return account.row(step).volume == entries[-1].rows[-1].volume and not _label(account, step)
 
 
-def _join(account: Account, join: Part) -> list[Entry]:
-    """The branches under each other, then the join itself."""
-    entries: list[Entry] = []
-    for branch in join.children:
-        if isinstance(branch, Part):
-            inner = fold(_entries(account, branch)) or [Entry(title="the volume itself")]
-            inner[0].marker = "├"
-            for entry in inner[1:]:
-                entry.marker = entry.marker or "│"
-            entries += inner
-        else:
-            entries.append(Entry([account.row(branch)], marker="└"))
-    return entries
+def _part(account: Account, part: Part) -> Entry:
+    """A block or a group with what is in it; a join with its branches."""
+    if part.kind not in JOINS:
+        inner = fold(_entries(account, part))
+        title = part.title or part.kind
+        if len(inner) == 1 and inner[0].title == GROUP:
+            return replace(inner[0], title=title)
+        return Entry(title=title, inner=inner, given=None if inner else _row(account, part.exit))
+    branches, join = part.children[:-1], part.children[-1]
+    assert isinstance(join, Step)
+    found = []
+    for branch in branches:
+        assert isinstance(branch, Part)
+        found.append(fold(_entries(account, branch)) or [_given(account, branch.exit)])
+    return Entry([account.row(join)], _label(account, join), branches=found)
+
+
+def _given(account: Account, index: int) -> Entry:
+    """A volume that is taken as it is: `@x`."""
+    row = _row(account, index)
+    labels = {at: name for name, at in account.network.expansion.labels.items()}
+    return Entry(title=f"@{labels.get(index, row.name)}", given=row)
+
+
+def _row(account: Account, index: int) -> Row:
+    return account.rows[0] if index == INPUT else account.row(account.network.steps[index])
+
+
+def _label(account: Account, step: Step) -> str:
+    """`x:` where the text labels the word so."""
+    return f"{step.name}:" if account.network.expansion.labels.get(step.name) == step.index else ""
+
+
+# -- repetitions
 
 
 def fold(entries: Sequence[Entry]) -> list[Entry]:
@@ -141,7 +186,7 @@ def fold(entries: Sequence[Entry]) -> list[Entry]:
     at = 0
     while at < len(entries):
         period, times = _repetition(signatures, at)
-        if period == 1 and times < FEWEST_LAYERS and entries[at].rows:
+        if period == 1 and times < FEWEST_LAYERS and not entries[at].parts():
             times = 1
         group = list(entries[at : at + period])
         last = list(entries[at + period * (times - 1) : at + period * times])
@@ -151,13 +196,13 @@ def fold(entries: Sequence[Entry]) -> list[Entry]:
             group[0].times, group[0].last = times, last[0]
             folded.append(group[0])
         else:
-            folded.append(Entry(title="group", inner=group, times=times, last=Entry(inner=last)))
+            folded.append(Entry(title=GROUP, inner=group, times=times, last=Entry(inner=last)))
         at += period * times
     return folded
 
 
 def _repetition(signatures: list[object], at: int) -> tuple[int, int]:
-    """Period and count of the repetition that starts here and covers the most; (1, 1) if none."""
+    """The period and count of the repetition from here that covers the most; (1, 1) if none."""
     best = (1, 1)
     for period in range(1, min(LONGEST_PERIOD, (len(signatures) - at) // 2) + 1):
         unit, times = signatures[at : at + period], 1
@@ -168,40 +213,67 @@ def _repetition(signatures: list[object], at: int) -> tuple[int, int]:
     return best
 
 
-def _lines(entry: Entry, indent: int, last: Entry | None = None) -> list[Line]:
-    last = entry.last or last or entry
-    found = [_line(entry, indent, last)]
+# -- entries to lines
+
+
+def _lines(entry: Entry, last: Entry, stem: str = "", rest: str = "", depth: int = 0) -> list[Line]:
+    """The lines of an entry, `last` being its counterpart where what it is part of is repeated."""
+    last = last.last or last
+    if entry.branches and entry.times == 1:
+        return _branches(entry, last, stem, rest, depth)
+    only = entry.inner[0] if len(entry.inner) == 1 else None
+    if only and only.times == 1 and only.rows and not only.branches and entry.title:
+        titled = Entry(only.rows, f"{entry.title} = {only.title}".strip(), times=entry.times)
+        return [_line(titled, last, stem, rest, depth)]
+    found = [_line(entry, last, stem, rest, depth)]
+    stem = rest = f"{rest}  "
+    if entry.branches:
+        found += _branches(entry, last, stem, rest, depth + 1)
     for inner, inner_last in zip(entry.inner, last.inner, strict=True):
-        found += _lines(inner, indent + 1, inner_last if last is not entry else None)
+        found += _lines(inner, inner_last, stem, rest, depth + 1)
     return found
 
 
-def _line(entry: Entry, indent: int, last: Entry | None = None) -> Line:
-    rows = list(entry.every_row())
-    final = list((last or entry).every_row())[-1]
-    times = entry.times
+def _branches(entry: Entry, last: Entry, stem: str, rest: str, depth: int) -> list[Line]:
+    """The branches under each other, then the join itself."""
+    found: list[Line] = []
+    for branch, branch_last in zip(entry.branches, last.branches, strict=True):
+        drawn = "├ "
+        for inner, inner_last in zip(branch, branch_last, strict=True):
+            found += _lines(inner, inner_last, stem + drawn, f"{rest}│ ", depth)
+            stem, drawn = rest, "│ "
+    join = Entry(entry.rows, entry.title)
+    return [*found, _line(join, Entry(last.rows), f"{stem}└ ", f"{rest}  ", depth)]
+
+
+def _line(entry: Entry, last: Entry, stem: str, rest: str, depth: int) -> Line:
+    rows, times = list(entry.every_row()), entry.times
     return Line(
-        text=entry.title or " ".join(row.word for row in entry.rows),
-        indent=indent,
+        text=GROUP if entry.branches else entry.text,
+        stem=stem,
+        rest=rest,
+        depth=depth,
         times=times,
-        heads=not entry.rows,
-        row=final,
+        heads=bool(entry.parts()),
+        row=last.end(),
         parameters=times * sum(row.parameters for row in rows),
         flops=times * sum(row.flops for row in rows),
         activations=times * sum(row.activations for row in rows),
-        field=_field(rows[-1], final),
-        marker=entry.marker,
+        field=_field(entry.end(), last.end()),
     )
 
 
 def _field(first: Row, last: Row) -> str:
-    """`212 /32`: size and stride; over a repetition from the first's size to the last's."""
+    """`212 /32`: size and stride; over a repetition from the first's size to the last's.
+
+    A star says that paths which met are not centred on the same position of the input.
+    """
     sizes = "…".join(dict.fromkeys(_size(row) for row in (first, last)))
     jumps = last.field.height.jump, last.field.width.jump
     if None in jumps or last.volume[:2] == (1, 1):  # one position has no step to the next
         return sizes
-    step = str(jumps[0]) if jumps[0] == jumps[1] else f"{jumps[0]}x{jumps[1]}"
-    return f"{sizes} /{step}" + ("" if last.field.aligned else " misaligned")
+    steps = [f"({jump})" if "/" in str(jump) else str(jump) for jump in dict.fromkeys(jumps)]
+    return f"{sizes} /{'x'.join(steps)}" + ("" if last.field.aligned else " *")
 
 
 def _size(row: Row) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 def short(number: int) -> str:
     """`15.5 G`, `3.2 M`, `96.0 k`, `760`: powers of 1000."""
-    for power, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "k")):
-        if abs(number) >= 1000**power:
+    for power, letter in reversed([*enumerate("kMGTPE", 1)]):
+        if abs(number) >= 0.99995 * 1000**power:  # what rounds to 1000 M is 1 G
             return f"{number / 1000**power:.4g} {letter}"
     return str(number)
 
@@ -22,3 +22,16 @@ def percent(fraction: float) -> str:
     if 0 < fraction < 0.005 or 0.995 <= fraction < 1:
         return f"{min(99.9, max(0.1, 100 * fraction)):.1f}%"
     return f"{fraction:.0%}"
+
+
+def ratio(left: int, right: int) -> str:
+    """How many times as much the second is: `2.31`, `2,307`, `1/2,307`; `=` for the same."""
+    if left == right:
+        return "="
+    if not left or not right:
+        return ""
+    if right >= 1000 * left:
+        return f"{right / left:,.0f}"
+    if left >= 1000 * right:
+        return f"1/{left / right:,.0f}"
+    return f"{right / left:.3g}"

@@ -57,22 +57,32 @@ def _budget(account: Account) -> str:
 
 
 def _share(share: Share) -> str:
-    """`parameters: 89% in fc, 74% in fc1 alone`."""
+    """`parameters: 89% in fc layers, 74% in fc1 alone`."""
+    alone = f"{percent(share.largest_fraction)} in {share.largest.name}"
+    if share.largest_fraction == share.fraction:
+        return f"{WORDS[share.what]}: {alone}"
     layers = f"half of it in {', '.join(row.name for row in share.half)}"
     if len(share.half) == 1:
-        layers = f"{percent(share.largest_fraction)} in {share.largest.name} alone"
+        layers = f"{alone} alone"
     elif len(share.half) > 4:
         layers = f"half of it in {len(share.half)} layers"
     return f"{WORDS[share.what]}: {percent(share.fraction)} in {share.kind} layers, {layers}"
 
 
-def notes(account: Account) -> list[str]:
-    """Where rows and columns were dropped or made up, each case once, with its first layers."""
-    found: dict[str, list[str]] = {}
-    for row in account.rows:
+def notes(account: Account) -> list[tuple[str, str]]:
+    """Where rows and columns were dropped or made up, and where receptive fields are misaligned."""
+    rounded: dict[str, list[str]] = {}
+    rows = [*account.rows, *(row for rows in account.heads.values() for row in rows)]
+    for row in rows:
         if row.rounded:
-            found.setdefault(row.rounded, []).append(row.name)
-    return [f"{said}: {_first(names)}" for said, names in found.items()]
+            rounded.setdefault(row.rounded, []).append(row.name)
+    said = [f"{what}: {_first(names)}" for what, names in rounded.items()]
+    found = [("" if number else "rounding", each) for number, each in enumerate(said)]
+    apart = next((row.name for row in rows if not row.field.aligned), None)
+    if apart:
+        where = f"from {apart} on: the paths that meet are not centred on the same position"
+        found.append(("field", f"* {where}"))
+    return found
 
 
 def _first(names: list[str], most: int = 3) -> str:

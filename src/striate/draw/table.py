@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from striate.account import Account
 from striate.draw.lines import Line, lines
 from striate.draw.numbers import short
+from striate.draw.plain import plain
 from striate.draw.summary import notes, summary
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 WIDE = 100  # columns of a terminal in which exact numbers have room
+LEAST_ROOM = 20  # columns for the layers' names
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,8 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        work = (
-            "MACs" if self.account.convention == "paper" else f"FLOPs ({self.account.convention})"
-        )
+        convention = self.account.convention
+        work = "MACs" if convention == "paper" else f"FLOPs ({convention})"
         return ("layer", "volume", "parameters", work, "activations", "field")
 
     @property
@@ -54,16 +55,12 @@ class Table:
         if self.title:
             yield Text(self.title, style="bold")
         found = lines(self.account)
-        wide = options.max_width >= WIDE
-        names = self.columns if wide else ("layer", "volume", "params", "MACs", "memory", "field")
-        cells = [self.cells(line, exact=wide) for line in found]
-        widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-        room = max(16, options.max_width - sum(widths[1:]) - 2 * len(widths))
+        room, (names, *cells) = self._fitted(found, options.max_width)
         table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         for name in names:
             table.add_column(name, justify="left" if name == "layer" else "right", no_wrap=True)
         for line, (_, *others) in zip(found, cells, strict=True):
-            style = "bold" if line.heads else "dim" if line.indent else ""
+            style = "bold" if line.heads else "dim" if line.stem else ""
             table.add_row(Text(label(line, room)), *map(Text, others), style=style)
         yield table
         yield Text()
@@ -72,28 +69,37 @@ class Table:
             pairs.add_row(Text(heading, style="bold"), Text(sentence))
         yield pairs
 
+    def _fitted(self, found: list[Line], width: int) -> tuple[int, list[tuple[str, ...]]]:
+        """The room for the first column, and the heading and cells of all that have room beside it.
+
+        A number is never cut: where exact ones do not fit they are shortened, and where those do
+        not fit either, the last columns are left out.
+        """
+        work = "MACs" if self.account.convention == "paper" else "FLOPs"
+        shorter = ("layer", "volume", "params", work, "memory", "field")
+        exact = [self.columns, *(self.cells(line) for line in found)]
+        rows = [shorter, *(self.cells(line, exact=False) for line in found)]
+        for candidate, columns in ((exact, 6), *((rows, columns) for columns in (6, 5, 4, 3, 2))):
+            widths = [max(map(len, column)) for column in zip(*candidate, strict=True)]
+            room = width - sum(2 + each for each in widths[1:columns]) - 1
+            if room >= LEAST_ROOM and (candidate is rows or width >= WIDE):
+                break
+        return max(room, 1), [row[:columns] for row in candidate]
+
     def sentences(self) -> list[tuple[str, str]]:
         """What stands under the table: headings and sentences."""
-        rounding = notes(self.account)
-        return summary(self.account) + [
-            ("" if number else "rounding", note) for number, note in enumerate(rounding)
-        ]
+        return [*summary(self.account), *notes(self.account)]
 
     def __str__(self) -> str:
-        from io import StringIO
-
-        from rich.console import Console
-
-        console = Console(file=StringIO(), width=120, no_color=True, highlight=False)
-        console.print(self)
-        written: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
-        return "\n".join(each.rstrip() for each in written.splitlines())
+        return plain(self)
 
     def _repr_html_(self) -> str:
         return "\n".join(self._html())
 
     def _html(self) -> Iterator[str]:
-        yield f"<p><b>{escape(self.title)}</b></p><table>"
+        if self.title:
+            yield f"<p><b>{escape(self.title)}</b></p>"
+        yield "<table>"
         yield f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in self.columns)}</tr>"
         for line in lines(self.account):
             tag = "th" if line.heads else "td"
@@ -109,13 +115,12 @@ class Table:
 def label(line: Line, room: int = 1000) -> str:
     """The first cell: indented, branches drawn, repetitions counted, wrapped to the room."""
     times = f"{line.times} × " if line.times > 1 else ""
-    before = "  " * line.indent + (f"{line.marker} " if line.marker else "")
-    after = "  " * line.indent + ("│   " if line.marker in "├│" and line.marker else "  ")
+    hanging = f"{line.rest}  "
     wrapped = wrap(
         times + line.text,
-        room,
-        initial_indent=before,
-        subsequent_indent=after,
+        max(room, len(hanging) + 8),
+        initial_indent=line.stem,
+        subsequent_indent=hanging,
         break_on_hyphens=False,
     )
-    return "\n".join(wrapped) or before
+    return "\n".join(wrapped)

@@ -30,7 +30,7 @@ class Add(Join):
 
     def join(self, volumes: Sequence[Volume]) -> Volume:
         if len(set(volumes)) > 1:
-            raise Misfit("adds volumes that differ")
+            raise Misfit("joins volumes that differ")
         return volumes[0]
 
     def operations(self, met: Volume) -> int:

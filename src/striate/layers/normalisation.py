@@ -24,7 +24,7 @@ class BatchNorm(Layer):
     in_place = True
 
     scale: str = settings.option(YES_NO, "yes")
-    eps: float = settings.option(Real(0, 1), 1e-5)
+    eps: float = settings.option(Real(1e-12, 1), 1e-5)
     momentum: float = settings.option(Real(0, 1), 0.1)
 
     def parameters(self, met: Volume) -> Parameters:

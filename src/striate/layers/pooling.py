@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from striate.errors import Misfit
 from striate.layers import settings
@@ -15,6 +15,8 @@ from striate.layers.window import Slide, Window
 @dataclass(frozen=True, kw_only=True)
 class Pool(Window):
     """A window over each channel by itself. The stride is the kernel unless stated; no padding."""
+
+    dilates: ClassVar[bool] = True
 
     kernel: Pair | None = settings.kernel(None)  # type: ignore[assignment]  # None: the whole volume
     stride: Pair | None = settings.stride(None)  # type: ignore[assignment]  # None: as the kernel
@@ -34,6 +36,8 @@ class Pool(Window):
         return self.kernel is None
 
     def volume(self, met: Volume) -> Volume:
+        if not self.dilates and self.dilation != (1, 1):
+            raise Misfit("cannot be dilated", f"{self.kind} has no dilation")
         if self.whole and (self.pad or self.stride or self.dilation != (1, 1)):
             raise Misfit(
                 "has no kernel to move",
@@ -46,6 +50,12 @@ class Pool(Window):
                 f"pads more than half of its kernel {self.kernel}",
                 "a window could see padding alone",
                 [f"pad up to {most}"],
+            )
+        if any(slide.padding and slide.dilation > slide.size for slide in self.slides(met)):
+            raise Misfit(
+                f"is dilated beyond the {met} volume",
+                "a window could see padding alone",
+                ["pad=0, or a smaller dilation"],
             )
         return Volume(*self.positions(met), met.depth)
 
@@ -78,11 +88,7 @@ class AvgPool(Pool):
     """`avgpool5/3`: the mean of each window, padding counted as zeros; bare, of each channel."""
 
     kind = "avgpool"
-
-    def volume(self, met: Volume) -> Volume:
-        if self.dilation != (1, 1):
-            raise Misfit("cannot be dilated", "an average pool has no dilation")
-        return super().volume(met)
+    dilates = False
 
     def operations(self, met: Volume) -> int:
         return self.volume(met).size * self.window_size(met)
@@ -100,6 +106,7 @@ class Subsample(Pool):
     """
 
     kind = "subsample"
+    dilates = False
 
     def parameters(self, met: Volume) -> Parameters:
         return Parameters(met.depth, met.depth)

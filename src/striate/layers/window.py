@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from striate.errors import Misfit
 from striate.layers import settings
 from striate.layers.base import Layer, Reach
-from striate.layers.settings import Choice, Extent
+from striate.layers.settings import BadSetting, Choice, Extent
 from striate.layers.volume import Pair, Volume
 
 AXES = ("height", "width")
@@ -114,7 +114,9 @@ class Window(Layer):
         return None if 0 in found else found
 
     def reach(self, met: Volume) -> tuple[Reach, Reach]:
-        height, width = (Reach(s.span, s.stride, s.padding) for s in self.slides(met))
+        height, width = (
+            Reach(s.span, s.stride, s.padding, 1, s.dilation) for s in self.slides(met)
+        )
         return height, width
 
     def rounded(self, met: Volume) -> str:
@@ -174,12 +176,12 @@ class Window(Layer):
 
     def _changed(self, met: Volume, change: dict[str, Any]) -> Window | None:
         """The layer with a change, if that fits the volume."""
-        changed = replace(self, **change)
-        if changed._count(met) is None:
-            return None
         try:
+            changed = replace(self, **change)
+            if changed._count(met) is None:
+                return None
             changed.volume(met)
-        except Misfit:
+        except (BadSetting, Misfit):
             return None
         return changed
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from striate.layers.volume import Volume
-from striate.tree import Branches, Check, Item, Label, Repeat, Script, Sequence
+from striate.tree import Branches, Check, Item, Label, Repeat, Script, Sequence, Word
 
 
 def without_checks(script: Script, input: Volume) -> Script:
@@ -15,8 +15,8 @@ def without_checks(script: Script, input: Volume) -> Script:
         script,
         input=input,
         body=_unchecked(script.body),
-        blocks=tuple(replace(block, body=_unchecked(block.body)) for block in script.blocks),
-        heads=tuple(replace(head, body=_unchecked(head.body)) for head in script.heads),
+        blocks=tuple(replace(block, body=_inner(block.body)) for block in script.blocks),
+        heads=tuple(replace(head, body=_inner(head.body)) for head in script.heads),
     )
 
 
@@ -24,12 +24,17 @@ def _unchecked(items: Sequence) -> Sequence:
     return tuple(_item(item) for item in items if not isinstance(item, Check))
 
 
+def _inner(items: Sequence) -> Sequence:
+    """The same for a sequence within brackets, which cannot be empty."""
+    return _unchecked(items) or (Word("id"),)
+
+
 def _item(item: Item) -> Item:
     match item:
         case Repeat():
-            return replace(item, body=_unchecked(item.body))
+            return replace(item, body=_inner(item.body))
         case Branches():
-            return replace(item, branches=tuple(_unchecked(each) for each in item.branches))
+            return replace(item, branches=tuple(_inner(each) for each in item.branches))
         case Label():
             return replace(item, item=cast(Any, _item(item.item)))
         case _:

@@ -39,7 +39,9 @@ LONGEST_TEXT = 250_000
 LONGEST_WORD = 80
 DEEPEST_NESTING = 40
 LONGEST_EXPRESSION = 100
-MOST_ARGUMENTS = 1000
+MOST_ARGUMENTS = 500
+MOST_PARAMETERS = 100
+MOST_EXPECTED = 5
 
 Node = Any  # lark types a child as tree or token; the grammar says which
 
@@ -81,7 +83,7 @@ def read_volume(text: str) -> Volume:
     found = re.fullmatch(
         r"\s*\[?\s*(\d{1,9})\s*x\s*(\d{1,9})\s*x\s*(\d{1,9})\s*\]?\s*", text.lower()
     )
-    if not found or "0" in found.groups():
+    if not found or not all(map(int, found.groups())):
         raise NotationError(
             f"{text!r} is no volume", hints=["a volume is written HxWxD, such as 32x32x3"]
         )
@@ -102,7 +104,7 @@ def _split_front(source: Source) -> tuple[tuple[tuple[str, str], ...], str]:
         if not (colon and value and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ -]*", key)):
             raise NotationError("the front matter has lines of the form `key: value`", place)
         if key.lower() in front:
-            raise NotationError(f"the front matter says {key} twice", place)
+            raise NotationError(f"the front matter says {key.lower()} twice", place)
         front[key.lower()] = value
     return tuple(front.items()), re.sub(r"[^\n]", " ", source.text[: rule.end()]) + source.text[
         rule.end() :
@@ -154,11 +156,14 @@ _ITEM = {"NAME", "JOIN", "LABEL", "REFERENCE", "VOLUME", "_BRACKET"}
 
 
 def _expected(terminals: set[str]) -> list[str]:
-    """The hint that says what could stand here instead."""
+    """The hint that says what could stand here instead, where that is not almost anything."""
     wanted = ["a word"] if terminals >= {"NAME", "JOIN"} else []
     if wanted:
         terminals = terminals - _ITEM
     wanted += sorted({_FRIENDLY[each] for each in terminals if each in _FRIENDLY})
+    wanted.sort(key=lambda each: each.startswith("`"))
+    if len(wanted) > MOST_EXPECTED:
+        return []
     return (
         [f"expected {' or '.join(filter(None, [', '.join(wanted[:-1]), wanted[-1]]))}"]
         if wanted
@@ -169,28 +174,56 @@ def _expected(terminals: set[str]) -> list[str]:
 def _syntax_error(source: Source, body: str, error: UnexpectedInput) -> NotationError:
     found_out = (getattr(error, name, None) for name in ("accepts", "expected", "allowed"))
     expected = set(next(filter(None, found_out), ()))
-    hints = _expected(expected)
     at_end = isinstance(error, UnexpectedEOF) or getattr(error, "token", None) == ""
     start = len(body.rstrip()) if at_end else max(0, error.pos_in_stream or 0)
     place = Place(source, start, start + 1)
     if not body.strip():
         return NotationError("there is no network in the text", place, hints=_BEGIN)
+    if at_end and "DEFINE" in expected:
+        return NotationError("there is no network after the blocks", place, hints=_BEGIN)
     if at_end:
-        return NotationError("the text ends before the network does", place, hints=hints)
-    if set(expected) <= {"VOLUME", "DEFINE"}:
-        return NotationError("a network starts with its input volume", place, hints=_BEGIN)
-    found = re.match(r"[\w@]+|.", body[start:], re.DOTALL)
+        message = "the text ends before the network does"
+        return NotationError(message, place, hints=_expected(expected))
+    found = re.match(r"[\w@]+|\[[^\[\]\n]*\]?|.", body[start:], re.DOTALL)
     token = found[0] if found else ""
-    if token == "|":
-        hints = [
-            "only add( ... | ... ) and concat( ... | ... ) branch; the bracket touches the word"
-        ]
-    elif token in ("-", "/") and body[start - 1].isspace():
-        hints = [f"{token!r} belongs to a word only where it touches it, as in conv3-64/2"]
     place = Place(source, start, start + len(token))
+    if token[:1] == "[" and token[-1:] != "]":
+        hint = "it opens and closes on one line, as in [32x32x3]"
+        return NotationError("this volume is never closed", place, hints=[hint])
+    if expected <= {"VOLUME", "DEFINE"}:
+        return NotationError(
+            "a network starts with its input volume", place, hints=_beginning(body[start:])
+        )
+    hints = _advice(token, body[:start], expected) or _expected(expected)
     return NotationError(f"{token[:40]!r} cannot stand here", place, hints=hints)
 
 
+def _beginning(body: str) -> list[str]:
+    """What helps a text that does not begin with its input volume."""
+    if re.match(r"\w+\s*:", body):
+        return ["front matter ends with a line of three dashes: ---"]
+    return [_DEFINITION] if re.match(r"\w+\s*=", body) else _BEGIN
+
+
+def _advice(token: str, before: str, expected: set[str]) -> list[str]:
+    """What helps with some mistakes better than a list of what could stand there."""
+    if token == "=":
+        return [_DEFINITION]
+    if token in (",", ";") and "JOIN" in expected:
+        return ["white space alone separates words"]
+    if token == "|":
+        joins = "add( ... | ... ) and concat( ... | ... )"
+        return [f"only {joins} have branches; the bracket touches the word"]
+    if token in ("-", "/") and before[-1:].isspace():
+        return [f"{token!r} belongs to a word only where it touches it, as in conv3-64/2"]
+    if token.lower() == "head":
+        return ["heads follow the words of the network, as in: head aux from @x: fc-10"]
+    if re.match(r"\d+[a-z_]", token, re.IGNORECASE):
+        return ["white space alone separates words"]
+    return []
+
+
+_DEFINITION = "blocks are defined above the input volume: f(k, s=1) = conv3-k/s relu"
 _BEGIN = ["such as: [32x32x3] conv5-16 relu maxpool2 fc-10 softmax"]
 
 
@@ -201,6 +234,7 @@ class _Reader:
         self.source = source
         self.blocks: dict[str, Block] = {}
         self.defined: frozenset[str] = frozenset()
+        self.labels: set[str] = set()
         self.parameters: frozenset[str] = frozenset()
 
     # -- places and refusals
@@ -238,11 +272,14 @@ class _Reader:
             self.refuse(token, f"{name} cannot name a block: it reads as a layer")
         if name in self.blocks:
             self.refuse(token, f"the block {name} is defined twice")
+        written = [each for each in rest if _rule(each) == "parameter"]
+        if len(written) > MOST_PARAMETERS:
+            self.refuse(token, f"a block has at most {MOST_PARAMETERS} parameters")
         parameters: dict[str, Parameter] = {}
-        for each in (each for each in rest if each is not None and _rule(each) == "parameter"):
+        for each in written:
             parameter, default = each.children
             if parameter.lower() in parameters:
-                self.refuse(parameter, f"{name} has the parameter {parameter} twice")
+                self.refuse(parameter, f"{name} has the parameter {parameter.lower()} twice")
             value = None if default is None else self.whole(default)
             parameters[parameter.lower()] = Parameter(
                 parameter.lower(), value, place=self.place(each)
@@ -296,7 +333,13 @@ class _Reader:
         sizes = re.findall(r"\d+", text)
         shape = r"\[\s*\d+\s*(x\s*\d+\s*x\s*\d+\s*)?\]"
         if not re.fullmatch(shape, text, re.IGNORECASE) or (whole and len(sizes) == 1):
-            hint = "a grey image of 28x28 is [28x28x1]" if len(sizes) == 2 else "such as [32x32x3]"
+            hint = "such as [32x32x3]"
+            if "×" in text:
+                hint = f"with the letter x: {text.replace('×', 'x')}"
+            elif whole and len(sizes) == 2:
+                hint = "a grey image of {0}x{1} is [{0}x{1}x1]".format(*sizes)
+            elif whole and len(sizes) == 1:
+                hint = f"a vector of {sizes[0]} values is [1x1x{sizes[0]}]"
             self.refuse(node, "a volume is written [HxWxD]", hint)
         if not all(len(size) <= 10 and 1 <= int(size) <= LARGEST for size in sizes):
             self.refuse(node, f"the sides of a volume go from 1 to {LARGEST:,}")
@@ -307,6 +350,7 @@ class _Reader:
         token, item = node.children
         read = self.item(item)
         assert not isinstance(read, Check | Reference | Label), "the grammar labels words only"
+        self.labels.add(token[:-1].lower())
         return Label(token[:-1].lower(), read, place=self.place(token))
 
     def reference(self, node: Node) -> Reference:
@@ -349,6 +393,10 @@ class _Reader:
         hint = nearest(kind, [*KINDS, *JOINS, *self.blocks])
         if kind in JOINS:
             hint = f"its branches touch the word: {kind}( ... | ... )"
+        elif name in ("head", "from"):
+            hint = "a head is written: head NAME from @LABEL: ..."
+        elif name in self.labels:
+            hint = f"the volume labelled {name} is written @{name}"
         elif name in self.defined:
             message = f"the block {name} cannot be called here"
             hint = "a block may call only the blocks above it, and so never itself"
@@ -386,13 +434,16 @@ class _Reader:
     def set(
         self, given: dict[str, Any], kind: str, name: str, value: Any, node: Node | Token
     ) -> None:
+        if isinstance(value, str) and not words.is_choice(kind, name):
+            self.no_parameter(node, value, f"the {name} of {kind} is a number")
         several = words.is_list(kind, name)
         if name in given and not several:
             self.refuse(node, f"{kind} is given its {name} twice")
         try:
             checked = words.checked(kind, name, (value,) if several else value)
         except BadSetting as error:
-            self.refuse(node, f"{kind} cannot have {value} as its {name}", note=str(error))
+            shown = "x".join(map(str, value)) if isinstance(value, Pair) else value
+            self.refuse(node, f"{kind} cannot have {shown} as its {name}", note=str(error))
         given[name] = (*given.get(name, ()), *checked) if several else checked
 
     def call(self, node: Node, name: str, arguments: Node | None) -> Call:
@@ -412,6 +463,8 @@ class _Reader:
             if parameter in given:
                 self.refuse(argument, f"{name} is given {parameter} twice")
             value = self.value(written)
+            if isinstance(value, str):
+                self.no_parameter(written, value)
             if not isinstance(value, int | Name | Operation):
                 self.refuse(argument, f"{name} takes whole numbers")
             given[parameter] = value
@@ -444,14 +497,16 @@ class _Reader:
     def number(self, node: Node) -> Number:
         value = self.value(node)
         if isinstance(value, str):
-            self.refuse(node, f"{value!r} is no parameter here", self._in_scope())
+            self.no_parameter(node, value)
         assert isinstance(value, int | Name | Operation), "the grammar puts numbers here"
         return value
 
-    def _in_scope(self) -> str:
-        if not self.parameters:
-            return "only a block has parameters: f(k) = conv3-k relu"
-        return f"known: {', '.join(sorted(self.parameters))}"
+    def no_parameter(self, node: Node | Token, name: str, note: str = "") -> NoReturn:
+        hint = "only a block has parameters: f(k) = conv3-k relu"
+        if self.parameters:
+            hint = nearest(name, self.parameters)
+        message = f"{name!r} is no parameter here"
+        raise UnknownWord(message, self.place(node), note, [hint])
 
     def value(self, node: Node) -> Any:
         """A number, an expression, a pair, a real number, or a bare name as a string."""

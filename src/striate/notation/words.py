@@ -69,6 +69,11 @@ def is_list(kind: str, name: str) -> bool:
     return isinstance(form_of(settings_of(KINDS[kind])[name]), Wholes)
 
 
+def is_choice(kind: str, name: str) -> bool:
+    """Whether the setting takes a name: `bias=no`."""
+    return isinstance(form_of(settings_of(KINDS[kind])[name]), Choice)
+
+
 def checked(kind: str, name: str, value: Any) -> Any:
     """The value in its final type; an expression waits until the block is called.
 

@@ -23,12 +23,13 @@ class Recipe:
         initialisation: a name that `Network.build` knows.
         seed: of the initial weights, the order of the images and dropout.
 
-    Raises RunError for a number that cannot be trained with.
+    Raises:
+        RunError: a number cannot be trained with.
     """
 
     epochs: int = 20
     batch: int = 32
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     momentum: float = 0.9
     weight_decay: float = 5e-4
     clip: float = 2.0
@@ -56,7 +57,11 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def from_toml(text: str) -> Recipe:
-    """The recipe in a text. Raises RunError for a setting that is unknown or of another type."""
+    """The recipe in a text; a setting that it leaves out has its default.
+
+    Raises:
+        RunError: the text is no TOML, or a setting is unknown or of another type.
+    """
     try:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as reason:

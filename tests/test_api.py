@@ -1,0 +1,180 @@
+"""The public names, what importing them loads, and which room may import which."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+import striate
+
+HOME = Path(striate.__file__).parent
+SLOW = ("torch", "numpy", "sklearn", "safetensors", "lark", "rich", "typer")
+
+# Each floor may import those before it.
+FLOORS = [
+    ["errors"],
+    ["layers"],
+    ["tree"],
+    ["notation"],
+    ["expand"],
+    ["network"],
+    ["account", "pattern", "zoo", "records", "recipes", "codes"],
+    ["draw"],
+    ["compare"],
+    ["modules"],
+    ["initialise"],
+    ["build", "data"],
+    ["evaluate", "runs"],
+    ["train"],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+WITH_TORCH = {"build", "modules", "initialise", "data", "train", "runs", "evaluate"}
+# A method that ends in a room above imports it when it is called: network.table(), .build().
+UPWARDS = {"network": {"account", "draw", "build", "zoo"}}
+
+
+# -- names
+
+
+@pytest.mark.parametrize("name", striate.__all__)
+def test_public_names(name: str) -> None:
+    assert getattr(striate, name) is getattr(striate, name)
+    assert name in dir(striate)
+
+
+def test_version_and_unknown_names() -> None:
+    assert striate.__version__.count(".") == 2
+    with pytest.raises(AttributeError, match="module 'striate' has no attribute 'nothing'"):
+        _ = striate.nothing
+
+
+def test_lazy_names_are_the_same_objects() -> None:
+    from striate.account import Account, account
+    from striate.errors import NotationError
+    from striate.network import Network, read
+
+    assert (striate.account, striate.Account) == (account, Account)
+    assert (striate.Network, striate.read) == (Network, read)
+    assert striate.NotationError is NotationError
+    assert striate.zoo is sys.modules["striate.zoo"]
+    assert striate.layers is sys.modules["striate.layers"]
+
+
+def test_a_submodule_never_takes_the_name_of_a_function(python: Run) -> None:
+    """`striate.account`, `.build` and `.compare` are functions whatever was imported before."""
+    orders = [
+        "import striate.account, striate.compare",
+        "from striate.account import Account; from striate.compare import Change",
+        "striate.read('lenet5-lecture').table()",
+        "striate.account; import striate.account; import striate.account.budget",
+        "import importlib; importlib.import_module('striate.compare')",
+        "from striate import account, compare",
+    ]
+    for order in [*orders, "; ".join(orders), "; ".join(reversed(orders))]:
+        code = (
+            f"import striate; {order}; import types; "
+            "both = striate.account, striate.compare; "
+            "assert all(isinstance(each, types.FunctionType) for each in both), both; "
+            "assert striate.account(striate.read('[8x8x3] fc-2')).totals.parameters == 386"
+        )
+        ran = python("-c", code)
+        assert ran.returncode == 0, ran.stderr
+
+
+def test_build_keeps_its_name() -> None:
+    """The submodule that needs torch does not take its function's place either."""
+    network = striate.read("[4x4x1] fc-2")
+    network.build()
+    assert sum(each.numel() for each in striate.build(network).parameters()) == 34
+
+
+def test_typed() -> None:
+    assert (HOME / "py.typed").is_file()
+
+
+# -- what is loaded
+
+
+def loaded(python: Run, code: str) -> set[str]:
+    """Which of the slow packages the code has loaded at its end."""
+    ran = python("-c", f"import sys; {code}; print(*[m for m in {SLOW} if m in sys.modules])")
+    assert ran.returncode == 0, ran.stderr
+    return set(ran.stdout.split())
+
+
+def test_importing_striate_loads_nothing(python: Run) -> None:
+    assert loaded(python, "import striate; dir(striate); striate.__version__") == set()
+
+
+def test_reading_and_counting_need_no_torch(python: Run) -> None:
+    code = "import striate; striate.read('vgg16').account(); list(striate.generate())"
+    assert loaded(python, code) == {"lark"}
+    assert loaded(python, "import striate; str(striate.read('vgg16').table())") == {"lark", "rich"}
+
+
+# -- floors
+
+
+def imports(file: Path) -> Iterator[tuple[str, bool]]:
+    """The modules that a file imports, and whether it does so as it is loaded."""
+    tree = ast.parse(file.read_text("utf-8"))
+    places: list[tuple[ast.AST, bool]] = [(tree, True)]
+    while places:
+        node, at_once = places.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, at_once) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            if node.module == "striate":
+                yield from ((f"striate.{alias.name}", at_once) for alias in node.names)
+            else:
+                yield str(node.module), at_once
+        at_once = at_once and not isinstance(node, ast.FunctionDef)
+        places += [(child, at_once) for child in ast.iter_child_nodes(node)]
+
+
+def room(file: Path) -> str:
+    return file.relative_to(HOME).parts[0].removesuffix(".py")
+
+
+FILES = sorted(
+    file for file in HOME.rglob("*.py") if file.parent != HOME or "__init__" not in file.name
+)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(HOME)))
+def test_imports_point_down(file: Path) -> None:
+    """A room imports what is below it, and is imported later by what is above only in methods."""
+    own = room(file)
+    assert own in FLOOR, "a new room needs a floor"
+    for module, at_once in imports(file):
+        other = f"{module}.".split(".")[1]
+        if not module.startswith("striate.") or other in (own, "__version__"):
+            continue
+        below = FLOOR[other] < FLOOR[own]
+        assert below or (not at_once and other in UPWARDS.get(own, set())), f"imports {other}"
+
+
+def test_torch_only_where_it_belongs() -> None:
+    using = {
+        room(file)
+        for file in FILES
+        for module, _ in imports(file)
+        if module.split(".")[0] in ("torch", "numpy", "sklearn", "safetensors")
+    }
+    assert using <= WITH_TORCH
+
+
+def test_floors_name_each_room_once() -> None:
+    rooms = list(itertools.chain.from_iterable(FLOORS))
+    assert len(rooms) == len(set(rooms))
