@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 
 from hypothesis import HealthCheck, settings
@@ -32,5 +33,10 @@ def _randoms() -> st.SearchStrategy[Random]:
 
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-quick = settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
-thorough = settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+quick = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=SLOW,
+)
+thorough = settings(quick, max_examples=200)

@@ -130,7 +130,11 @@ def fitting(layer: Layer, met: Volume, widest: int = WIDEST) -> Layer | None:
     """The layer, with `floor` or `ceil` or no padding where that makes it fit; else None."""
     changes: list[dict[str, Any]] = [{}]
     if isinstance(layer, Window):
-        changes += [{"rounding": "floor"}, {"rounding": "ceil"}, {"rounding": "ceil", "pad": (0, 0)}]
+        changes += [
+            {"rounding": "floor"},
+            {"rounding": "ceil"},
+            {"rounding": "ceil", "pad": (0, 0)},
+        ]
     for change in changes:
         tried = replace(layer, **change)
         try:
@@ -170,6 +174,7 @@ deep(k) = basic(k) kept: conv3-k relu add(tanh | @kept bn)
 split(k) = concat(take(0) conv3-k | id) bn leakyrelu
 """
 
+
 @dataclass
 class _Text:
     """A network while its text is written."""
@@ -189,7 +194,9 @@ class _Text:
 
     def name(self) -> str:
         self.named += 1
-        return str(self.draw(st.sampled_from(("x", "conv", "forward", "b", "add")))) + f"{self.named}"
+        return (
+            str(self.draw(st.sampled_from(("x", "conv", "forward", "b", "add")))) + f"{self.named}"
+        )
 
     def sequence(self, met: Volume, most: int, deep: int = 0) -> tuple[str, Volume]:
         """Up to `most` items one after the other, and the volume behind them."""
@@ -246,7 +253,9 @@ class _Text:
             start = ""
             if number and deep == 0 and self.chance(2):
                 start = self.recalled(met)
-            made.append(" ".join((start, self.same_size(), self.step(own, stride), self.same_size())))
+            made.append(
+                " ".join((start, self.same_size(), self.step(own, stride), self.same_size()))
+            )
             depths.append(own)
         if kind == "concat" and stride == (1, 1) and self.chance(2):
             made.append("id")

@@ -31,7 +31,9 @@ from striate.modules import CeilConv2d
 from striate.network import Network, read
 
 quick = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 EITHER = st.one_of(texts(), strategies.texts())
 
@@ -55,7 +57,9 @@ def seen_volumes(network: Network, module: nn.Module, batch: Tensor) -> dict[str
         return hook
 
     hooks = [
-        each.register_forward_hook(keep(plain(name))) for name, each in module.named_modules() if name
+        each.register_forward_hook(keep(plain(name)))
+        for name, each in module.named_modules()
+        if name
     ]
     module(batch)
     for hook in hooks:
@@ -121,13 +125,17 @@ def test_parameters_of_every_row(text: str) -> None:
         else:
             assert (row.weights, row.biases) == (found["weight"], found["bias"])
         buffers = dict(modules[plain(row.name)].named_buffers())
-        learned_beside = [v for k, v in buffers.items() if k not in ("channels", "num_batches_tracked")]
+        learned_beside = [
+            v for k, v in buffers.items() if k not in ("channels", "num_batches_tracked")
+        ]
         assert row.buffers == sum(each.numel() for each in learned_beside)
     total = sum(each.numel() for each in module.parameters())
     assert account.totals.parameters_with_heads == total
     heads = set(map(plain, account.heads))
     first = {name: plain(name.partition(".")[0]) for name, _ in module.named_parameters()}
-    alone = sum(each.numel() for name, each in module.named_parameters() if first[name] not in heads)
+    alone = sum(
+        each.numel() for name, each in module.named_parameters() if first[name] not in heads
+    )
     assert account.totals.parameters == alone
 
 
@@ -206,7 +214,9 @@ def test_every_kind_has_a_module() -> None:
 # -- names
 
 
-@pytest.mark.parametrize("label", ["forward", "train", "heads", "flow", "append", "training", "keeps"])
+@pytest.mark.parametrize(
+    "label", ["forward", "train", "heads", "flow", "append", "training", "keeps"]
+)
 def test_labels_that_torch_needs_itself(label: str) -> None:
     """A label may be a word that modules use: its submodule gets an underscore."""
     text = f"b() = {label}: conv3-4 relu\n[4x4x3] {label}: conv3-4 b b fc-2"
@@ -368,8 +378,12 @@ def test_pools_by_loops(data: st.DataObject, kind: str) -> None:
 
 
 @quick
-@given(volumes(1, 4, 6), st.integers(1, 6), st.sampled_from((0.1, 1.0)), st.sampled_from((1.0, 2.0)))
-def test_local_response_normalisation_by_loops(met: Volume, size: int, alpha: float, k: float) -> None:
+@given(
+    volumes(1, 4, 6), st.integers(1, 6), st.sampled_from((0.1, 1.0)), st.sampled_from((1.0, 2.0))
+)
+def test_local_response_normalisation_by_loops(
+    met: Volume, size: int, alpha: float, k: float
+) -> None:
     """Krizhevsky et al. 2012, section 3.3: b_i = a_i / (k + alpha sum_j a_j^2)^beta."""
     module = build(Network.parse(f"[{met}] lrn({size}, alpha={alpha}, beta=0.75, k={k})"))
     batch = torch.randn(1, met.depth, met.height, met.width, dtype=torch.float64)
@@ -591,7 +605,9 @@ def test_constant_start_keeps_units_equal() -> None:
     optimiser = torch.optim.SGD(module.parameters(), lr=0.1)
     for _ in range(3):
         optimiser.zero_grad()
-        functional.cross_entropy(module(images(network, 5)), torch.tensor([0, 1, 2, 0, 1])).backward()
+        functional.cross_entropy(
+            module(images(network, 5)), torch.tensor([0, 1, 2, 0, 1])
+        ).backward()
         optimiser.step()
     first = module.get_parameter("conv1.weight")
     torch.testing.assert_close(first, first[:1].expand_as(first))
@@ -614,5 +630,9 @@ def test_subsampling_starts_as_the_average() -> None:
 
 def test_ceil_convolution_only_where_rows_are_made_up() -> None:
     """A plain Conv2d serves wherever no rows are made up."""
-    assert type(next(build(Network.parse("[7x7x1] conv3-2/2(pad=0, ceil)")).children())) is nn.Conv2d
-    assert type(next(build(Network.parse("[8x8x1] conv3-2/2(pad=0, ceil)")).children())) is CeilConv2d
+    assert (
+        type(next(build(Network.parse("[7x7x1] conv3-2/2(pad=0, ceil)")).children())) is nn.Conv2d
+    )
+    assert (
+        type(next(build(Network.parse("[8x8x1] conv3-2/2(pad=0, ceil)")).children())) is CeilConv2d
+    )

@@ -228,7 +228,7 @@ def test_check(run: Run) -> None:
     assert succeeds(run, "check", "vgg16") == (
         "VGG-16 (configuration D): valid, 39 layers, 224x224x3 -> 1x1x1000\n"
     )
-    assert succeeds(run, "check", "[8x8x3] relu") == "valid, 1 layers, 8x8x3 -> 8x8x3\n"
+    assert succeeds(run, "check", "[8x8x3] relu") == "valid, 1 layer, 8x8x3 -> 8x8x3\n"
 
 
 def test_check_says_why_it_does_not_fit(run: Run) -> None:
@@ -285,6 +285,10 @@ def test_unknown_name(run: Run) -> None:
     assert fails(run, "table", "vgg61") == (
         "there is no file and no network in the zoo named 'vgg61'\n  did you mean vgg19?\n"
     )
+
+
+def test_name_too_long_for_a_file(run: Run) -> None:
+    assert fails(run, "check", "conv " * 1000)
 
 
 def test_unreadable_files(run: Run, tmp_path: Path) -> None:
@@ -356,7 +360,7 @@ def test_no_home(run: Run) -> None:
 
 @pytest.mark.parametrize("width", [20, 300])
 def test_terminal_widths(run: Run, width: int) -> None:
-    """A terminal of any width gets lines that fit it; a wide one no wider a table."""
+    """Lines fit a terminal of any width, and a wide one does not stretch them."""
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": str(width)}
     shown = succeeds(run, "table", "vgg16", **terminal)
     assert "\x1b[1m" in shown
@@ -376,18 +380,16 @@ def test_reader_that_has_seen_enough(verb: list[str]) -> None:
     """A pipe that is closed early ends the command without a word."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     environment.pop("PYTHONUNBUFFERED", None)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "striate", *verb],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout.close()
-    _, said = process.communicate(timeout=60) if False else (None, process.stderr.read())
-    process.stderr.close()
-    assert process.wait(60) == 1
-    assert said == b""
+    ) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -1,13 +1,14 @@
 """Every example of the README and the docs runs, and every table of the language is the language's.
 
-    python tests/test_docs.py    writes the output of the console examples anew (none with `...`)
+python tests/test_docs.py    writes the output of the console examples anew (none with `...`)
 
-```net      a text that must parse
-```python   run; with >>> as a doctest; the blocks of a page share their names
-```console  `$ striate ...` and all that it prints, on standard output and error. A line `...` stands
-            for any lines. `cat` makes the file that it shows, or shows the one there is. What comes
-            of training is trained for one epoch, and only the words around its numbers must be so.
-```sh       a line of SHELL, or a target of the Makefile
+net      a text that must parse
+python   run; with >>> as a doctest; the blocks of a page share their names
+console  `$ striate ...` and all that it prints, on standard output and error. A line `...`
+         stands for any lines. `cat` makes the file that it shows, or shows the one there is.
+         What is trained is trained for one epoch, and only the words around its numbers must
+         be so.
+sh       a line of SHELL, or a target of the Makefile
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
-import math
 import re
 import shlex
 import shutil
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import MISSING, fields
 from difflib import ndiff
 from io import StringIO
@@ -31,23 +31,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import striate
 import typer.main
-from striate import zoo
+
+import striate
+from striate import errors
 from striate.account.ledger import CONVENTIONS, Totals
 from striate.account.memory import INDEX_BYTES, OPTIMISERS, PRECISIONS
 from striate.cli import app, main
 from striate.expand import DEEPEST, MOST_LAYERS, MOST_WORDS
-from striate.layers import JOINS, KINDS, Add, Layer, Pair, Volume, Window
+from striate.layers import JOINS, KINDS, Add, Layer, Volume, Window
 from striate.layers.settings import LARGEST, Choice, Form, form_of, settings_of
-from striate.network import Network, read
+from striate.network import Network
 from striate.notation import read as reading
-from striate.pattern import ACTIVATIONS, CLASSES, PASSED_OVER
+from striate.pattern import CLASSES, PASSED_OVER
 from striate.recipes import Recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+LINKED = [*sorted(ROOT.glob("*.md")), *PAGES[1:]]
 TRAINED = ("striate train", "striate score", "cat runs/")  # numbers that depend on the machine
 SHELL = {
     "cd striate",
@@ -117,7 +119,6 @@ def test_sh(block: Block) -> None:
 @pytest.mark.parametrize("page", pages_of("python"), ids=lambda page: page.name)
 def test_python(page: Path, tmp_path: Path) -> None:
     names: dict[str, Any] = {"__name__": "example"}
-    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     with at_work(tmp_path):
         for block in blocks(page):
             if block.language != "python":
@@ -126,10 +127,12 @@ def test_python(page: Path, tmp_path: Path) -> None:
                 with redirect_stdout(StringIO()):
                     exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
                 continue
-            test = doctest.DocTestParser().get_doctest(block.text, names, str(block), str(page), 0)
+            examples = doctest.DocTestParser()
+            test = examples.get_doctest(block.text, names, str(page), str(page), block.line)
             report = StringIO()
-            doctest.DocTestRunner(optionflags=options).run(test, report.write, clear_globs=False)
-            assert not report.getvalue(), f"{block}\n{report.getvalue()}"
+            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+            done = runner.run(test, out=report.write, clear_globs=False)
+            assert done.attempted and not done.failed, f"{block}\n{report.getvalue()}"
             names = test.globs
 
 
@@ -161,10 +164,15 @@ class Session:
     def __init__(self) -> None:
         self.code = 0
 
+    def depends_on_training(self, command: str) -> bool:
+        """Whether the numbers that the command, which was run, has shown are those of a machine."""
+        return command.startswith(TRAINED) and self.code == 0
+
     def run(self, command: str, said: str) -> str:
         program, *arguments = shlex.split(command)
+        before, self.code = self.code, 0
         if command == "echo $?":
-            return str(self.code)
+            return str(before)
         if program == "cat":
             path = Path(arguments[0])
             if not path.exists():
@@ -179,40 +187,32 @@ class Session:
         with redirect_stdout(shown), redirect_stderr(shown):
             try:
                 main()
-                self.code = 0
             except SystemExit as stop:
                 self.code = int(stop.code or 0)
         return shown.getvalue()
 
 
-class at_work:
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
     """A folder with the examples and a few images in MNIST's form; a terminal of 100 columns."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.patch = pytest.MonkeyPatch()
-        self.place = chdir(folder)
-
-    def __enter__(self) -> None:
-        shutil.copytree(ROOT / "examples", self.folder / "examples", dirs_exist_ok=True)
-        (self.folder / "mnist").mkdir(exist_ok=True)
-        for split, count in (("train", 40), ("t10k", 20)):
-            sizes, labels = (count, 28, 28), bytes(number % 10 for number in range(count))
-            idx(self.folder / f"mnist/{split}-images-idx3-ubyte", sizes, bytes(math.prod(sizes)))
-            idx(self.folder / f"mnist/{split}-labels-idx1-ubyte", (count,), labels)
-        self.patch.setenv("COLUMNS", "100")
-        self.patch.setattr(sys, "argv", sys.argv)
+    shutil.copytree(ROOT / "examples", folder / "examples", dirs_exist_ok=True)
+    (folder / "mnist").mkdir(exist_ok=True)
+    for split, count in (("train", 40), ("t10k", 20)):
+        images = bytes(count * 28 * 28)
+        idx(folder / f"mnist/{split}-images-idx3-ubyte", (count, 28, 28), images)
+        labels = bytes(number % 10 for number in range(count))
+        idx(folder / f"mnist/{split}-labels-idx1-ubyte", (count,), labels)
+    with chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "100")
+        patch.setattr(sys, "argv", sys.argv)
         for name in ("FORCE_COLOR", "NO_COLOR"):
-            self.patch.delenv(name, raising=False)
-        self.place.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.place.__exit__(*error)
-        self.patch.undo()
+            patch.delenv(name, raising=False)
+        yield
 
 
 def idx(path: Path, sizes: tuple[int, ...], content: bytes) -> None:
-    path.write_bytes(bytes([0, 0, 8, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes) + content)
+    header = bytes([0, 0, 8, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
+    path.write_bytes(header + content)
 
 
 def trimmed(text: str) -> list[str]:
@@ -221,7 +221,7 @@ def trimmed(text: str) -> list[str]:
 
 def shape(lines: list[str]) -> list[str]:
     """With # for every number; lines that then are the same are one."""
-    plain = [re.sub(r"\s+", " ", re.sub(r"-?\d[\d.,]*(e-\d+)?", "#", line)) for line in lines]
+    plain = [re.sub(r"\s+", " ", re.sub(r"\b\d[\d.,]*(e-\d+)?", "#", line)) for line in lines]
     text = re.sub(r"^(.+)\n\.\.\.\n(?=\1$)", r"", "\n".join(plain), flags=re.MULTILINE)
     return [line for line, _ in groupby(text.splitlines())]
 
@@ -260,7 +260,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[-\s]+", "-", heading) for heading in plain}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links(page: Path) -> None:
     text = re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", text)):
@@ -270,6 +270,12 @@ def test_links(page: Path) -> None:
         path = (page.parent / target).resolve() if target else page
         assert path.exists(), f"{page.name}: there is no {target}"
         assert not anchor or anchor in anchors(path), f"{page.name}: {target} has no #{anchor}"
+
+
+def test_files_that_pages_speak_of_exist() -> None:
+    for page in PAGES:
+        for path in re.findall(r"`((?:tests|examples|src)/[\w./]+)`", page.read_text("utf-8")):
+            assert (ROOT / path).exists(), f"{page.name}: there is no {path}"
 
 
 def test_every_page_is_in_the_menu() -> None:
@@ -484,6 +490,25 @@ def test_recipe() -> None:
     assert {code(name)[0]: code(default)[0] for name, default, _ in rows} == expected
 
 
+def test_initialisations() -> None:
+    from striate.initialise import INITIALISATIONS
+
+    rows = table("python.md", "name", "weights drawn from")
+    assert [code(name)[0] for name, _ in rows] == list(INITIALISATIONS)
+
+
+def test_errors() -> None:
+    rows = table("python.md", "class", "when")
+    assert issubclass(errors.NotationError, ValueError)
+    assert {code(name)[0] for name, _ in rows} == {
+        name
+        for name, each in vars(errors).items()
+        if isinstance(each, type)
+        and issubclass(each, errors.StriateError)
+        and each is not errors.StriateError
+    }
+
+
 def test_every_option_of_every_verb_is_described() -> None:
     page = (DOCS / "command-line.md").read_text("utf-8")
     sections = dict(re.findall(r"^## `striate (\w+)`\n(.*?)(?=^## |\Z)", page, re.M | re.S))
@@ -515,7 +540,7 @@ def written(page: Path, folder: Path) -> str:
             made = ""
             for command, said in commands(block):
                 now = "\n".join(trimmed(session.run(command, said)))
-                kept = command.startswith(TRAINED) or "..." in said.splitlines()
+                kept = session.depends_on_training(command) or "..." in said.splitlines()
                 made += f"$ {command}\n" + (said if kept else f"{now}\n" if now else "")
             text = text.replace(f"```console\n{block.text}```", f"```console\n{made}```")
     return text

@@ -22,12 +22,14 @@ from striate.modules import Take
 from striate.network import Network, read
 
 quick = settings(
-    max_examples=400,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-WINDOWS = frozenset({"conv", "maxpool", "avgpool", "subsample", "pad", "relu", "bn", "id", "shortcut"})
+WINDOWS = frozenset(
+    {"conv", "maxpool", "avgpool", "subsample", "pad", "relu", "bn", "id", "shortcut"}
+)
 SPREADING = WINDOWS | {"deconv", "upsample", "take", "dropout", "scale"}
 SQUASHING = (nn.Tanh, nn.Sigmoid, nn.GELU, nn.LocalResponseNorm)
 WIDE = st.sampled_from((Volume(60, 60, 1), Volume(48, 60, 2), Volume(61, 47, 1)))
@@ -98,7 +100,9 @@ def depends(network: Network, step: Step) -> tuple[Tensor, Tensor]:
     return kept[0].reshape(1, step.volume.depth, step.volume.height, step.volume.width), image
 
 
-def extent(output: Tensor, image: Tensor, axis: int, unit: int, across: range) -> tuple[int, int] | None:
+def extent(
+    output: Tensor, image: Tensor, axis: int, unit: int, across: range
+) -> tuple[int, int] | None:
     """The first and last row (column) of the image on which the units in one row (column) depend."""
     chosen = (unit, slice(across.start, across.stop))
     lines = output[0, :, *(chosen if axis == 0 else chosen[::-1])]
@@ -113,7 +117,8 @@ def interior(sight: Sight, units: int, size: int, margin: int) -> range:
         return range(units)
     found = []
     for unit in range(units):
-        near = hull([sight.at(unit + beside) for beside in (-1, 0, 1)])
+        beside = range(unit - sight.period, unit + sight.period + 1)
+        near = hull([sight.at(each) for each in beside])
         if near is None or (near[0] >= margin and near[1] < size - margin):
             found.append(unit)
     return range(found[0], found[-1] + 1) if found else range(0)
@@ -126,7 +131,8 @@ def compare(network: Network, step: Step, field: Field, margin: int) -> int:
     if any(axis.sight is None for axis in axes):
         return 0
     inside = [
-        interior(axis.sight, step.volume[n], network.input[n], margin) for n, axis in enumerate(axes)
+        interior(axis.sight, step.volume[n], network.input[n], margin)
+        for n, axis in enumerate(axes)
     ]
     if not all(
         any(axis.sight.at(unit) for unit in units) for axis, units in zip(axes, inside, strict=True)
@@ -176,7 +182,9 @@ def test_upsampling_against_autograd(text: str) -> None:
 
 SMALL = st.integers(1, 4)
 UPWARDS = st.one_of(
-    st.builds("deconv{}x1-1/{}x1(dilation={}x1, pad={}x0)".format, SMALL, SMALL, SMALL, st.integers(0, 2)),
+    st.builds(
+        "deconv{}x1-1/{}x1(dilation={}x1, pad={}x0)".format, SMALL, SMALL, SMALL, st.integers(0, 2)
+    ),
     st.builds("upsample{}x1".format, SMALL),
     st.builds("upsample{}x1(bilinear)".format, SMALL),
 )
@@ -217,7 +225,10 @@ def check(text: str) -> None:
     jumps = [abs(axis.jump or 1) for field in found for axis in (field.height, field.width)]
     margin = int(3 * max(jumps)) + 3
     main = [step for step in network.main.steps() if not isinstance(step.layer, Join)]
-    for step in {main[-1].index: main[-1], main[len(main) // 2].index: main[len(main) // 2]}.values():
+    for step in {
+        main[-1].index: main[-1],
+        main[len(main) // 2].index: main[len(main) // 2],
+    }.values():
         compare(network, step, found[step.index], margin)
     joins = [step for step in network.main.steps() if isinstance(step.layer, Join)]
     for step in joins[-1:]:

@@ -47,7 +47,9 @@ def test_torch_counts_in_proportion_to_the_batch(text: str, batch: int) -> None:
     assert counted_by_torch(network, batch) == 2 * batch * network.account().totals.macs
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet50", "googlenet", "alexnet", "resnet20-b", "lenet5"])
+@pytest.mark.parametrize(
+    "name", ["vgg16", "resnet50", "googlenet", "alexnet", "resnet20-b", "lenet5"]
+)
 def test_multiply_adds_of_published_networks(name: str) -> None:
     """The flop counter agrees on whole published networks."""
     network = read(name)
@@ -61,7 +63,12 @@ def loops(layer: Layer, met: Volume) -> int:
     """The multiply-adds of a layer, counted one by one; taps that fall on padding count too."""
     made = layer.volume(met)
     if layer.kind in ("fc", "rbf"):
-        return sum(1 for _ in product(range(met.height), range(met.width), range(met.depth), range(made.depth)))
+        return sum(
+            1
+            for _ in product(
+                range(met.height), range(met.width), range(met.depth), range(made.depth)
+            )
+        )
     kernel = list(product(range(layer.kernel.height), range(layer.kernel.width)))
     count = 0
     if layer.kind == "conv":  # each output looks at its own group's inputs
@@ -69,7 +76,9 @@ def loops(layer: Layer, met: Volume) -> int:
             group = filter * layer.groups // made.depth
             for _ in product(range(made.height), range(made.width)):
                 for _ in kernel:
-                    count += sum(1 for c in range(met.depth) if c * layer.groups // met.depth == group)
+                    count += sum(
+                        1 for c in range(met.depth) if c * layer.groups // met.depth == group
+                    )
     else:  # each input is spread over its own group's outputs
         for channel in range(met.depth):
             group = channel * layer.groups // met.depth

@@ -469,6 +469,19 @@ def test_names_follow_the_text(text: str, names: list[str]) -> None:
     assert [step.name for step in Network.parse(text).steps] == names
 
 
+@quick
+@given(scripts())
+def test_every_step_has_a_name_of_its_own(script: Script) -> None:
+    names = [step.name for step in Network(script).steps]
+    assert len(set(names)) == len(names)
+
+
+def test_numbers_in_names_do_not_collide() -> None:
+    text = "f() = relu f1() = tanh [8x8x3] f()*11 f1() (x: relu)*11 (x1: relu)*2 relu1: id relu"
+    names = [step.name for step in Network.parse(text).steps]
+    assert len(set(names)) == len(names) == 27
+
+
 def test_labels_lead_anywhere() -> None:
     network = Network.parse("[8x8x3] x: conv3-4 relu maxpool2 upsample2 concat(id | @x)")
     assert network.output == (8, 8, 8)

@@ -258,7 +258,7 @@ def _conv(layer: layers.Conv, met: Volume, flat: bool) -> nn.Module:
         "groups": layer.groups,
         "bias": layer.bias == "yes",
     }
-    extra = tuple(max(0, -slide.excess(layer.rounding)) for slide in layer.slides(met))
+    extra = layer.made_up(met)
     if any(extra):
         made: nn.Module = modules.CeilConv2d(*arguments, extra=extra, **options)  # type: ignore[arg-type]
     else:

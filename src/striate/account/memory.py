@@ -46,7 +46,13 @@ def traffic(steps: Sequence[Step], input: Volume, apart: set[int], width: int = 
         width: bytes for each value.
     """
     trained = [step for step in steps if step.index not in apart]
-    saved = {step.index: step.layer.saved(step.met) for step in trained}
+    learns = _learns(trained)
+    saved = {
+        step.index: step.layer.saved(step.met)
+        if learns.intersection(step.inputs)
+        else step.layer.saved_first(step.met)
+        for step in trained
+    }
     sizes = [step.volume.size * width for step in steps] + [input.size * width]
     owner = _owners(steps, trained=True)
     needed = _needed_until(trained, saved, owner)
@@ -57,16 +63,25 @@ def traffic(steps: Sequence[Step], input: Volume, apart: set[int], width: int = 
     forward = _live_peak(steps, sizes, _owners(steps, trained=False))
     training = max(
         _live_peak(trained, sizes, owner, frozenset(needed), extra),
-        _backward_peak(trained, sizes, owner, needed, extra),
+        _backward_peak(trained, sizes, owner, needed, extra, learns),
     )
     return Traffic(kept, width * sum(each.fixed for each in saved.values()), forward, training)
+
+
+def _learns(steps: Sequence[Step]) -> set[int]:
+    """The steps whose volume depends on something learned; others need no gradient."""
+    learns: set[int] = set()
+    for step in steps:
+        if step.layer.parameters(step.met).total or learns.intersection(step.inputs):
+            learns.add(step.index)
+    return learns
 
 
 def _owners(steps: Sequence[Step], trained: bool) -> list[int]:
     """Which step's memory each step's volume lies in; the input's own entry is the last."""
     owner = [*range(len(steps)), len(steps)]
     for step in steps:
-        if step.layer.view or (step.layer.idle and not trained):
+        if step.layer.shares(trained):
             owner[step.index] = owner[step.inputs[0]]
     return owner
 
@@ -116,6 +131,7 @@ def _backward_peak(
     owner: list[int],
     needed: dict[int, int],
     extra: Sequence[int],
+    learns: set[int],
 ) -> int:
     """The most alive at once in the backward pass.
 
@@ -128,14 +144,13 @@ def _backward_peak(
         frees.setdefault(index, []).append(memory)
     gradients: set[int] = set()
     peak = live
-    images = owner[INPUT]
     for step in reversed(steps):
-        for memory in {owner[step.index], *(owner[index] for index in step.inputs)} - gradients:
-            if memory != images:
-                gradients.add(memory)
-                live += sizes[memory]
+        passed = {owner[step.index], *(owner[index] for index in step.inputs)} & learns
+        for memory in passed - gradients:
+            gradients.add(memory)
+            live += sizes[memory]
         peak = max(peak, live)
-        if owner[step.index] == step.index:
+        if step.index in gradients:
             gradients.discard(step.index)
             live -= sizes[step.index]
         live -= extra[step.index] + sum(sizes[memory] for memory in frees.get(step.index, ()))

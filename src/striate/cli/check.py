@@ -13,6 +13,6 @@ def check(net: Net) -> None:
     from striate.network import read
 
     network = read(net)
-    layers = len(network.steps)
+    layers = f"{len(network.steps):,} layer{'s' if len(network.steps) > 1 else ''}"
     name = f"{network.name}: " if network.name else ""
-    print(f"{name}valid, {layers:,} layers, {network.input} -> {network.output}")
+    print(f"{name}valid, {layers}, {network.input} -> {network.output}")

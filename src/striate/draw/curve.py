@@ -13,7 +13,8 @@ from striate.records import Evaluated, Record, Started, Stepped
 
 BRAILLE = 0x2800
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # [down][across] a character
-GAP = 3
+GAP = 3  # between the plots
+MARGIN = 7  # of a plot, for numbers such as 1.3e-05
 SMALLEST = 1e-6  # of a logarithmic scale; float32's cross-entropy may well be 0
 
 
@@ -44,7 +45,7 @@ def curve(records: Iterable[Record], width: int = 80, height: int = 9) -> Text:
 
 @dataclass(frozen=True)
 class _Panel:
-    """One plot of points (epoch, value) in order."""
+    """One plot of points (epoch, value), in the order of their epochs."""
 
     title: str
     colour: str
@@ -53,50 +54,51 @@ class _Panel:
     logarithmic: bool = False
 
     def lines(self, width: int, height: int) -> list[Text]:
-        if not self.points:
+        """A title, `height` lines of dots, and an axis of two lines, each `width` characters."""
+        columns = width - MARGIN - 2
+        trace = self._means(2 * columns)
+        if not trace:
             return [Text(self.title.ljust(width), "bold"), *[Text(" " * width)] * (height + 2)]
-        heights = [self._scaled(value) for _, value in self.points]
-        top = max(heights)
-        bottom = min(heights) if self.logarithmic else 0.0
+        scaled = [self._scaled(value) for _, value in trace]
+        top, bottom = max(scaled), min(scaled) if self.logarithmic else 0.0
         span = (top - bottom) or 1.0
-        marks = {
-            row: f"{self._value(bottom + span * (1 - row / (height - 1))):.3g}"
-            for row in (0, height // 2, height - 1)
-        }
-        margin = max(map(len, marks.values()))
-        across, down = 2 * (width - margin - 2), 4 * height
+        dots = [(top - value) / span * (4 * height - 1) for value in scaled]
+        cells = [[BRAILLE] * columns for _ in range(height)]
+        for x, y in _joined([(x, dot) for (x, _), dot in zip(trace, dots, strict=True)]):
+            cells[y // 4][x // 2] |= DOTS[y % 4][x % 2]
 
-        # Dots are counted from the top left; each column holds the mean of its points.
+        title = Text.assemble((self.title, "bold"), (f" → {_number(trace[-1][1])}", "dim"))
+        title.truncate(width, pad=True)
+        drawn = [title]
+        for row, line in enumerate(cells):
+            value = self._value(bottom + span * (1 - row / (height - 1)))
+            marked = row in (0, height // 2, height - 1)
+            margin = f"{_number(value):>{MARGIN}} ┤" if marked else f"{'':{MARGIN}} │"
+            braille = "".join(chr(cell) if cell > BRAILLE else " " for cell in line)
+            drawn.append(Text.assemble((margin, "dim"), (braille, self.colour)))
+        end = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        drawn.append(Text(f"{'':{MARGIN}} └{'─' * columns}", "dim"))
+        drawn.append(Text(f"{'':{MARGIN}}  0{end:>{columns - 1}}", "dim"))
+        return drawn
+
+    def _means(self, across: int) -> list[tuple[int, float]]:
+        """The mean value in each column of dots that has a point."""
+
         def column(point: tuple[float, float]) -> int:
             return round(point[0] / self.epochs * (across - 1))
 
-        trace = []
-        for x, group in groupby(self.points, key=column):
-            values = [self._scaled(value) for _, value in group]
-            trace.append((x, (top - sum(values) / len(values)) / span * (down - 1)))
-        cells = [[BRAILLE] * (across // 2) for _ in range(height)]
-        for x, y in _joined(trace):
-            cells[y // 4][x // 2] |= DOTS[y % 4][x % 2]
-
-        end = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
-        below = f"0{end:>{width - margin - 3}}"
-        plot = [
-            Text.assemble(
-                (f"{marks.get(row, ''):>{margin}} {'┤' if row in marks else '│'}", "dim"),
-                ("".join(chr(cell) if cell > BRAILLE else " " for cell in line), self.colour),
-            )
-            for row, line in enumerate(cells)
-        ]
-        title = Text.assemble((self.title, "bold"), (f" → {self.points[-1][1]:.3g}", "dim"))
-        title.truncate(width, pad=True)
-        axis = Text(f"{' ' * margin} └{'─' * (width - margin - 2)}", "dim")
-        return [title, *plot, axis, Text(f"{' ' * margin}  {below}", "dim")]
+        grouped = [(x, [value for _, value in group]) for x, group in groupby(self.points, column)]
+        return [(x, sum(values) / len(values)) for x, values in grouped]
 
     def _scaled(self, value: float) -> float:
         return math.log10(max(value, SMALLEST)) if self.logarithmic else value
 
     def _value(self, scaled: float) -> float:
         return 10**scaled if self.logarithmic else scaled
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value >= 1 else f"{value:.2g}"  # at most MARGIN characters
 
 
 def _joined(trace: Sequence[tuple[int, float]]) -> Iterable[tuple[int, int]]:

@@ -5,6 +5,7 @@ The table in the terminal, in a notebook, in Markdown and in LaTeX all render th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -104,76 +105,84 @@ def lines(account: Account) -> list[Line]:
 
 def entries(account: Account) -> list[Entry]:
     """The same before they are drawn."""
-    network = account.network
-    found = [Entry([account.rows[0]]), *fold(_entries(account, network.main))]
+    network, made = account.network, _Entries(account)
+    found = [Entry([account.rows[0]]), *fold(made.of(network.main))]
     for name, part in network.expansion.heads.items():
-        found.append(Entry(title=f"head {name}", inner=fold(_entries(account, part))))
+        found.append(Entry(title=f"head {name}", inner=fold(made.of(part))))
     return found
 
 
 # -- the network to entries
 
 
-def _entries(account: Account, part: Part) -> list[Entry]:
-    entries: list[Entry] = []
-    at = part.entry
-    for child in part.children:
-        if isinstance(child, Part):
-            entry, leave = child.entry, child.exit
-        else:
-            entry, leave = child.inputs[0], child.index
-        if entry != at:
-            entries.append(_given(account, entry))
-        if isinstance(child, Part):
-            entries.append(_part(account, child))
-        elif _follows(account, child, entries):
-            entries[-1].rows.append(account.row(child))
-        else:
-            entries.append(Entry([account.row(child)], _label(account, child)))
-        at = leave
-    if part.exit != at:
-        entries.append(_given(account, part.exit))
-    return entries
+class _Entries:
+    """Makes the entries of parts, knowing the labels, and which volumes are read more than once."""
 
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.steps = account.network.steps
+        self.labels = {at: name for name, at in account.network.expansion.labels.items()}
+        read = Counter(index for step in self.steps for index in step.inputs)
+        self.shared = {index for index, times in read.items() if times > 1}
 
-def _follows(account: Account, step: Step, entries: list[Entry]) -> bool:
-    """Whether a layer works on the volume of the line above it (bn, relu, dropout, ...)."""
-    if not entries or not entries[-1].rows or not step.layer.in_place:
-        return False
-    return account.row(step).volume == entries[-1].rows[-1].volume and not _label(account, step)
+    def of(self, part: Part) -> list[Entry]:
+        entries: list[Entry] = []
+        at = part.entry
+        for child in part.children:
+            if isinstance(child, Part):
+                entry, leave = child.entry, child.exit
+            else:
+                entry, leave = child.inputs[0], child.index
+            if entry != at:
+                entries.append(self.given(entry))
+            if isinstance(child, Part):
+                entries.append(self.part(child))
+            elif self.follows(child, entries):
+                entries[-1].rows.append(self.account.row(child))
+            else:
+                entries.append(Entry([self.account.row(child)], self.label(child)))
+            at = leave
+        if part.exit != at:
+            entries.append(self.given(part.exit))
+        return entries
 
+    def follows(self, step: Step, entries: list[Entry]) -> bool:
+        """Whether a layer works on the volume of the line above it (bn, relu, dropout, ...).
 
-def _part(account: Account, part: Part) -> Entry:
-    """A block or a group with what is in it; a join with its branches."""
-    if part.kind not in JOINS:
-        inner = fold(_entries(account, part))
-        title = part.title or part.kind
-        if len(inner) == 1 and inner[0].title == GROUP:
-            return replace(inner[0], title=title)
-        return Entry(title=title, inner=inner, given=None if inner else _row(account, part.exit))
-    branches, join = part.children[:-1], part.children[-1]
-    assert isinstance(join, Step)
-    found = []
-    for branch in branches:
-        assert isinstance(branch, Part)
-        found.append(fold(_entries(account, branch)) or [_given(account, branch.exit)])
-    return Entry([account.row(join)], _label(account, join), branches=found)
+        Where something else reads that volume too, it keeps a line of its own.
+        """
+        if not entries or not entries[-1].rows or not step.layer.in_place:
+            return False
+        same = self.account.row(step).volume == entries[-1].rows[-1].volume
+        return same and step.inputs[0] not in self.shared and not self.label(step)
 
+    def part(self, part: Part) -> Entry:
+        """A block or a group with what is in it; a join with its branches."""
+        if part.kind not in JOINS:
+            inner = fold(self.of(part))
+            title = part.title or part.kind
+            if len(inner) == 1 and inner[0].title == GROUP:
+                return replace(inner[0], title=title)
+            return Entry(title=title, inner=inner, given=None if inner else self.row(part.exit))
+        branches, join = part.children[:-1], part.children[-1]
+        assert isinstance(join, Step)
+        found = []
+        for branch in branches:
+            assert isinstance(branch, Part)
+            found.append(fold(self.of(branch)) or [self.given(branch.exit)])
+        return Entry([self.account.row(join)], self.label(join), branches=found)
 
-def _given(account: Account, index: int) -> Entry:
-    """A volume that is taken as it is: `@x`."""
-    row = _row(account, index)
-    labels = {at: name for name, at in account.network.expansion.labels.items()}
-    return Entry(title=f"@{labels.get(index, row.name)}", given=row)
+    def given(self, index: int) -> Entry:
+        """A volume that is taken as it is: `@x`."""
+        row = self.row(index)
+        return Entry(title=f"@{self.labels.get(index, row.name)}", given=row)
 
+    def row(self, index: int) -> Row:
+        return self.account.rows[0] if index == INPUT else self.account.row(self.steps[index])
 
-def _row(account: Account, index: int) -> Row:
-    return account.rows[0] if index == INPUT else account.row(account.network.steps[index])
-
-
-def _label(account: Account, step: Step) -> str:
-    """`x:` where the text labels the word so."""
-    return f"{step.name}:" if account.network.expansion.labels.get(step.name) == step.index else ""
+    def label(self, step: Step) -> str:
+        """`x:` where the text labels the word so."""
+        return f"{step.name}:" if self.labels.get(step.index) == step.name else ""
 
 
 # -- repetitions

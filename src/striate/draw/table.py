@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 WIDE = 100  # columns of a terminal in which exact numbers have room
-LEAST_ROOM = 20  # columns for the layers' names
+LEAST_ROOM = 18  # columns for the layers' names
 
 
 @dataclass(frozen=True)

@@ -52,13 +52,11 @@ class Layer:
         kind: the word in the notation.
         in_place: works on the volume it meets; the lectures count no new volume for it.
         view: shares its input's memory (flatten, id).
-        idle: does nothing at test time, so that its output is its input (dropout).
     """
 
     kind: ClassVar[str]
     in_place: ClassVar[bool] = False
     view: ClassVar[bool] = False
-    idle: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, each in settings_of(type(self)).items():
@@ -86,9 +84,17 @@ class Layer:
         """Elementary operations for one image at test time beyond two per multiply-add."""
         return 0
 
+    def shares(self, training: bool) -> bool:
+        """Whether the output lies in the memory of the input."""
+        return self.view
+
     def saved(self, met: Volume) -> Saved:
         """What PyTorch's autograd keeps for the backward pass (eager mode, CPU)."""
         return Saved()
+
+    def saved_first(self, met: Volume) -> Saved:
+        """The same where nothing before learns, so that the input itself needs no gradient."""
+        return self.saved(met) if self.parameters(met).total else Saved()
 
     def reach(self, met: Volume) -> tuple[Reach, Reach]:
         """Which inputs one output sees, along height and along width."""

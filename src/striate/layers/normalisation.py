@@ -73,9 +73,13 @@ class Dropout(Layer):
 
     kind = "dropout"
     in_place = True
-    idle = True
 
     probability: float = settings.option(Real(0, 1), position=0)
 
+    def shares(self, training: bool) -> bool:
+        return not training or self.probability == 0
+
     def saved(self, met: Volume) -> Saved:
+        if self.probability in (0, 1):  # nothing is left to chance
+            return Saved(fixed=int(self.probability))
         return Saved(values=met.size)

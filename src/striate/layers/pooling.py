@@ -115,4 +115,7 @@ class Subsample(Pool):
         return self.volume(met).size * (self.window_size(met) + 1)
 
     def saved(self, met: Volume) -> Saved:
-        return Saved(input=True, values=self.volume(met).size)
+        return self.saved_first(met)._replace(input=True)
+
+    def saved_first(self, met: Volume) -> Saved:
+        return Saved(values=self.volume(met).size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from striate.errors import Misfit
@@ -34,6 +35,11 @@ class Slide(NamedTuple):
     def room(self) -> int:
         """How far the window can slide: W - F + 2P."""
         return self.size - self.span + 2 * self.padding
+
+    @property
+    def most(self) -> int:
+        """The largest kernel with room to stand, at this dilation."""
+        return max(1, (self.size + 2 * self.padding - 1) // self.dilation + 1)
 
     @property
     def fits(self) -> bool:
@@ -134,16 +140,13 @@ class Window(Layer):
     def _repairs(self, met: Volume) -> list[str]:
         """The nearest changes that fit, each with the size it gives."""
         slides, padding = self.slides(met), self.padding(met)
-        kernel = Pair(slides[0].kernel, slides[1].kernel)
-        stride = Pair(slides[0].stride, slides[1].stride)
+        stride = Pair(*(slide.stride for slide in slides))
+        fits = self._kernels(met)
+        fits += self._nearest(met, "stride", stride, range(max(stride), 0, -1))[2::-1]
         furthest = min(MOST_TRIED, max(slide.span for slide in slides) // 2 + 1)
         pads = range(max(0, max(padding) - MOST_TRIED), max(padding) + furthest + 1)
-        fits = self._nearest(met, "stride", stride, range(max(stride), 0, -1), 3)[::-1]
-        fits += self._nearest(
-            met, "pad", padding, sorted(pads, key=lambda p: abs(p - max(padding))), 1
-        )
-        if any(slide.room < 0 for slide in slides):
-            fits = self._nearest(met, "kernel", kernel, range(max(met[:2]), 0, -1), 1) + fits
+        near = sorted(pads, key=lambda pad: abs(pad - max(padding)))
+        fits += self._nearest(met, "pad", padding, near)[:1]
         words = ("floor", "ceil") if self.rounding == "exact" else ()
         said = " or ".join(
             f"{word} -> {found.shape(met)} ({found.rounded(met)})"
@@ -153,26 +156,46 @@ class Window(Layer):
         parts = [", ".join(fits), f"or say {said}" if fits and said else said and f"say {said}"]
         return [f"fits: {'; '.join(filter(None, parts))}"] if fits or said else []
 
-    def _nearest(
-        self, met: Volume, name: str, now: Pair, values: Sequence[int], most: int
-    ) -> list[str]:
-        """The first values that fit in the place of a setting, `stride 2 -> 3x3`.
+    def _kernels(self, met: Volume) -> list[str]:
+        """The largest kernel that fits where this one spans more than the padded volume.
+
+        A pool's stride may be stated or follow its kernel; what is said holds for both.
+        """
+        slides = self.slides(met)
+        if all(slide.room >= 0 for slide in slides):
+            return []
+        kernel, stride, most = (
+            Pair(*sides)
+            for sides in zip(*((s.kernel, s.stride, s.most) for s in slides), strict=True)
+        )
+        square = range(min(most), 0, -1) if kernel.height == kernel.width else ()
+        for pair in [*(Pair(n, n) for n in square[:MOST_TRIED]), Pair(*map(min, kernel, most))]:
+            changes = ({"kernel": pair}, {"kernel": pair, "stride": stride})
+            found = [self._changed(met, change) for change in changes]
+            sizes = {fit.shape(met) for fit in found if fit}
+            if all(found) and len(sizes) == 1:
+                return [f"kernel {pair} -> {sizes.pop()}"]
+        return []
+
+    def _nearest(self, met: Volume, name: str, now: Pair, values: Sequence[int]) -> list[str]:
+        """The values that fit in the place of a setting.
 
         Along both axes where the setting is the same along both; else, or where nothing fits so,
         along the axes that do not fit.
         """
         wrong = [not slide.fits for slide in self.slides(met)]
-        for both in (True, False) if now.height == now.width else (False,):
-            said: list[str] = []
-            for value in values[:MOST_TRIED]:
-                pair = Pair(*(value if both or wrong[axis] else now[axis] for axis in (0, 1)))
-                if pair != now and len(said) < most and (found := self._changed(met, {name: pair})):
-                    said.append(
-                        f"{name}{'=' if name == 'pad' else ' '}{pair} -> {found.shape(met)}"
-                    )
-            if said:
-                return said
-        return []
+        square = [Pair(n, n) for n in values[:MOST_TRIED] if now.height == now.width]
+        sides = ([n if w else old for old, w in zip(now, wrong, strict=True)] for n in values)
+        return self._fitting(met, name, square) or self._fitting(
+            met, name, [Pair(*each) for each in islice(sides, MOST_TRIED)]
+        )
+
+    def _fitting(self, met: Volume, name: str, pairs: Sequence[Pair]) -> list[str]:
+        """Those that fit in the place of a setting, `stride 2 -> 3x3`; a few are enough."""
+        sign = "=" if name == "pad" else " "
+        found = ((pair, self._changed(met, {name: pair})) for pair in pairs)
+        said = (f"{name}{sign}{pair} -> {fit.shape(met)}" for pair, fit in found if fit)
+        return list(islice(said, 3))
 
     def _changed(self, met: Volume, change: dict[str, Any]) -> Window | None:
         """The layer with a change, if that fits the volume."""

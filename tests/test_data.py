@@ -1,0 +1,227 @@
+"""Sources, splits and preparation of images; hostile IDX files."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy
+
+from striate.data import Images, Splits, hold_out, idx, load, prepare, shuffled
+from striate.errors import DataError
+from striate.network import read
+
+RANDOM = np.random.default_rng(0)
+TRAINING = RANDOM.integers(0, 256, (20, 5, 4), dtype=np.uint8)
+TEST = RANDOM.integers(0, 256, (6, 5, 4), dtype=np.uint8)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def write_idx(folder: Path, pack: Callable[[bytes], bytes] = bytes, end: str = "") -> Path:
+    """Twenty training images and six test images of two classes."""
+    for name, array in {
+        "train-images-idx3-ubyte": TRAINING,
+        "train-labels-idx1-ubyte": np.arange(20) % 2,
+        "t10k-images-idx3-ubyte": TEST,
+        "t10k-labels-idx1-ubyte": np.array([1, 1, 1, 1, 1, 1]),
+    }.items():
+        (folder / f"{name}{end}").write_bytes(pack(idx_bytes(array)))
+    return folder
+
+
+@pytest.mark.parametrize(("pack", "end"), [(bytes, ""), (gzip.compress, ".gz")])
+def test_an_idx_folder_gives_its_images(
+    tmp_path: Path, pack: Callable[[bytes], bytes], end: str
+) -> None:
+    """Plain or compressed; a class that the test split lacks shifts no label."""
+    found = load(write_idx(tmp_path, pack, end))
+    assert found.source == str(tmp_path)
+    assert (len(found.train), len(found.validation), len(found.test)) == (18, 2, 6)
+    assert found.test.volume == (5, 4, 1)
+    assert np.array_equal(found.test.pixels[..., 0], TEST)
+    assert found.test.labels.tolist() == [1] * 6
+    assert found.test.classes == found.train.classes == ("0", "1")
+    for split in (found.train, found.validation):
+        for pixels, label in zip(split.pixels[..., 0], split.labels, strict=True):
+            (place,) = np.flatnonzero((pixels == TRAINING).all(axis=(1, 2)))
+            assert label == place % 2
+
+
+GOOD = idx_bytes(TEST)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "begins with , not with 00000803"),
+        (b"\x00\x00", "begins with 0000, not with 00000803"),
+        (b"PK\x03\x04" + GOOD, "begins with 504b0304, not with 00000803"),
+        (b"\x00\x00\x0d\x03" + GOOD[4:], "begins with 00000d03, not with 00000803"),
+        (idx_bytes(np.zeros(3)), "begins with 00000801, not with 00000803"),
+        (GOOD[:11], "ends within its header"),
+        (GOOD[:-1], "its header says 6 x 5 x 4 bytes, but only 119 follow"),
+        (GOOD + b"\x00", "its header says 6 x 5 x 4 bytes, but more follow"),
+        (struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 1, 1), "2147483648 x 1 x 1 bytes, but only 0"),
+        (struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "more than the 4294967296 read here"),
+    ],
+)
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_a_hostile_idx_file_is_named_with_the_reason(
+    tmp_path: Path, content: bytes, message: str, end: str
+) -> None:
+    file = tmp_path / f"images{end}"
+    file.write_bytes(gzip.compress(content) if end else content)
+    tracemalloc.start()
+    with pytest.raises(DataError) as caught:
+        idx.read(file, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert str(caught.value).startswith(f"{file}: ")
+    assert message in str(caught.value)
+    assert peak < 2 * 2**20, "what the header says allocates nothing"
+
+
+def test_a_compressed_bomb_is_read_no_further_than_its_header(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.gz"
+    file.write_bytes(gzip.compress(GOOD + bytes(50 * 2**20)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="more follow"):
+        idx.read(file, 3)
+    assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOD, "Not a gzipped file"),
+        (gzip.compress(GOOD)[:-9], "Compressed file ended"),
+        (gzip.compress(GOOD)[:-8] + bytes(8), "CRC check failed"),
+        (gzip.compress(GOOD)[:12] + b"\xff" * 40, "invalid"),
+    ],
+)
+def test_a_damaged_compressed_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "images.gz").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        idx.read(tmp_path / "images.gz", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("t10k-labels-idx1-ubyte", np.array([0, 1, 2, 0, 0, 0]), r"image 2 .* label 2, .* 0 to 1"),
+        ("t10k-labels-idx1-ubyte", np.zeros(5), "6 images, but 5 labels"),
+        ("t10k-images-idx3-ubyte", np.zeros((6, 4, 5)), "of 5x4x1, but test images of 4x5x1"),
+        ("train-images-idx3-ubyte", np.zeros((0, 5, 4)), "0 images, but 20 labels"),
+        ("t10k-images-idx3-ubyte", np.zeros((6, 0, 4)), "there are no images"),
+    ],
+)
+def test_files_that_disagree_are_refused(
+    tmp_path: Path, name: str, array: np.ndarray, message: str
+) -> None:
+    write_idx(tmp_path)
+    (tmp_path / name).write_bytes(idx_bytes(array))
+    with pytest.raises(DataError, match=message) as caught:
+        load(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_an_empty_data_set_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "t10k"):
+        (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((0, 5, 4))))
+        (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(0)))
+    with pytest.raises(DataError, match="there are no images"):
+        load(tmp_path)
+
+
+def test_a_missing_file_or_source_is_named(tmp_path: Path) -> None:
+    write_idx(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="holds no t10k-labels-idx1-ubyte, plain or"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="no images at 'digit': say digits, or name a folder"):
+        load("digit")
+
+
+def test_digits_are_split_the_same_way_by_every_seed_but_for_validation() -> None:
+    """About 20% of each class is for testing; a tenth of the rest is held out."""
+    first, second = load("digits"), load("digits", seed=1)
+    assert np.array_equal(first.test.pixels, second.test.pixels)
+    assert not np.array_equal(first.validation.pixels, second.validation.pixels)
+    assert first.train.pixels.min() == 0 and first.train.pixels.max() == 255
+    whole = [len(first.train) + len(first.validation), len(first.test)]
+    assert sum(whole) == 1797
+    for label in range(10):
+        train, validation, test = (
+            int((split.labels == label).sum())
+            for split in (first.train, first.validation, first.test)
+        )
+        assert abs(test - 0.2 * (train + validation + test)) <= 0.5
+        assert abs(validation - 0.1 * (train + validation)) <= 0.5
+
+
+def test_holding_out_takes_from_each_class_and_loses_nothing() -> None:
+    pixels = np.arange(11, dtype=np.uint8)[:, None, None, None]
+    labels = np.array([0] * 8 + [1] * 2 + [2])
+    kept, held_out = hold_out(Images(pixels, labels, ("a", "b", "c")), 0.25, seed=3)
+    assert sorted([*kept.pixels.ravel(), *held_out.pixels.ravel()]) == list(range(11))
+    assert held_out.labels.tolist() == [0, 0, 1]
+    with pytest.raises(DataError, match="too few to hold any out"):
+        hold_out(Images(pixels[:2], np.array([0, 1]), ("a", "b")), 0.25)
+
+
+def test_an_order_depends_on_seed_and_stage_alone() -> None:
+    """The numbers are written down: another version of NumPy must give them too."""
+    assert shuffled(8, 0, 1).tolist() == [5, 3, 7, 2, 4, 1, 0, 6]
+    assert sorted(shuffled(1000, 7, 2)) == list(range(1000))
+    assert shuffled(8, 2**63 - 1, 1).tolist() != shuffled(8, 0, 1).tolist()
+    assert shuffled(0, 0).tolist() == []
+
+
+def test_smaller_images_are_centred_and_normalised() -> None:
+    """Zeros around count in the mean, as the network sees them; odd ones go after."""
+    data = toy.splits()
+    preparation = prepare(read("[7x4x1] fc-3"), data)
+    ready = preparation(data.train.pixels)
+    assert ready.shape == (48, 1, 7, 4) and ready.dtype == np.float32
+    assert ready.mean() == pytest.approx(0, abs=1e-5)
+    assert ready.std() == pytest.approx(1, abs=1e-5)
+    brightness = (ready * preparation.deviation[0] + preparation.mean[0]) * 255
+    assert np.allclose(brightness[:, 0, 1:5], data.train.pixels[..., 0], atol=1e-3)
+    assert np.allclose(brightness[:, 0, [0, 5, 6]], 0, atol=1e-3)
+
+
+def test_a_channel_that_never_changes_stays_finite() -> None:
+    pixels = np.zeros((10, 2, 2, 3), dtype=np.uint8)
+    pixels[..., 1] = 9
+    same = Images(pixels, np.arange(10) % 2, ("a", "b"))
+    ready = prepare(read("[2x2x3] fc-2"), Splits("same", same, same, same))(pixels)
+    assert np.allclose(ready, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[3x9x1] fc-3", r"the images are 4x4x1, but the network takes 3x9x1: .* with \[4x4x1\]"),
+        ("[4x4x3] fc-3", "the images are 4x4x1, but the network takes 4x4x3"),
+        ("[4x4x1] fc-10", "toy has 3 classes, .* 1x1x10: let its text end in fc-3 softmax"),
+        ("[4x4x1] conv3-3", "toy has 3 classes, but the network ends in a volume of 4x4x3"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        prepare(read(text), toy.splits())
+
+
+def test_images_must_be_bytes_with_labels() -> None:
+    with pytest.raises(DataError, match=r"not float64 of \(2, 3\)"):
+        Images(np.zeros((2, 3)), np.zeros(2, dtype=np.int64), ("a",))  # type: ignore[arg-type]

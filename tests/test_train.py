@@ -1,0 +1,187 @@
+"""The loop: what it tells, what it computes, and that it does so again; the recipe it follows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from striate.data import prepare, shuffled
+from striate.errors import RunError
+from striate.evaluate import score
+from striate.network import read
+from striate.recipes import Recipe, from_toml, to_toml
+from striate.records import Ended, EpochEnded, Evaluated, Started, Stepped
+from striate.train import AUXILIARY_WEIGHT, initial, train
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+RECIPE = Recipe(epochs=3, batch=10, learning_rate=0.1)
+
+
+def test_training_tells_what_happens_in_order() -> None:
+    model, records, data, preparation = toy.trained(RECIPE)
+    epoch = [Stepped] * 5 + [EpochEnded, Evaluated]
+    assert [type(record) for record in records] == [Started, *epoch * 3, Ended]
+    started, *_, evaluated, ended = records
+    assert isinstance(started, Started) and isinstance(evaluated, Evaluated)
+    assert (started.training, started.validation, started.steps_per_epoch) == (48, 12, 5)
+    assert started.parameters == sum(each.numel() for each in model.parameters())
+    assert evaluated.score == score(model, data.validation, preparation)
+    assert ended == Ended(3, 15, ended.seconds)
+    assert [record.seconds for record in records] == sorted(record.seconds for record in records)
+
+
+def test_an_epoch_sees_every_image_once_in_batches_as_equal_as_can_be() -> None:
+    """48 images in batches of at most 10, and no rest of a single one."""
+    _, records, _, _ = toy.trained(RECIPE)
+    for epoch in (1, 2, 3):
+        steps = [each for each in records if isinstance(each, Stepped) and each.epoch == epoch]
+        ended = next(e for e in records if isinstance(e, EpochEnded) and e.epoch == epoch)
+        assert [step.images for step in steps] == [10, 10, 10, 9, 9]
+        assert ended.error == sum(step.wrong for step in steps) / 48
+        assert ended.loss == pytest.approx(sum(step.loss * step.images for step in steps) / 48)
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit() -> None:
+    """Dropout included, and whatever was drawn before; another seed gives others."""
+    first, _, _, _ = toy.trained(RECIPE)
+    torch.rand(5)
+    again, _, _, _ = toy.trained(RECIPE)
+    other, _, _, _ = toy.trained(replace(RECIPE, seed=1))
+    assert toy.same_weights(first, again)
+    assert not toy.same_weights(first, other)
+
+
+def test_a_network_learns() -> None:
+    model, _, data, preparation = toy.trained(replace(RECIPE, epochs=20))
+    assert score(model, data.test, preparation).top1_error <= 0.1
+
+
+@pytest.mark.parametrize("clip", [0.5, 1e9])
+def test_the_update_is_the_formula_of_the_lectures(clip: float) -> None:
+    """Gradient, decay, momentum and a falling rate, written out for a linear classifier."""
+    recipe = Recipe(epochs=2, batch=16, learning_rate=0.5, weight_decay=0.01, clip=clip)
+    model, _, data, preparation = toy.trained(recipe, read("[4x4x1] fc-3 softmax"))
+    start = initial(read("[4x4x1] fc-3 softmax"), recipe)
+    weights = [each.detach().clone().requires_grad_() for each in start.parameters()]
+    speeds = [torch.zeros_like(each) for each in weights]
+    images = torch.from_numpy(preparation(data.train.pixels)).flatten(1)
+    labels = torch.from_numpy(data.train.labels)
+    for step in range(6):
+        batch = shuffled(48, 0, step // 3 + 1)[step % 3 * 16 :][:16]
+        loss = cross_entropy(images[batch] @ weights[0].T + weights[1], labels[batch])
+        gradients = torch.autograd.grad(loss, weights)
+        norm = torch.cat([each.flatten() for each in gradients]).norm()
+        for weight, speed, gradient in zip(weights, speeds, gradients, strict=True):
+            shortened = gradient * min(1.0, clip / float(norm))
+            speed.mul_(0.9).add_(shortened + 0.01 * weight.detach())
+            weight.data -= 0.5 * (1 - step / 6) * speed
+    for ours, theirs in zip(weights, model.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_auxiliary_heads_are_trained_along() -> None:
+    """Their losses count 0.3 each (Szegedy et al. 2014, section 5)."""
+
+    class Headed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.main, self.side = nn.Linear(16, 3), nn.Linear(16, 3)
+
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor] | torch.Tensor:
+            main = self.main(images.flatten(1))
+            return {"main": main, "side": self.side(images.flatten(1))} if self.training else main
+
+    data = toy.splits()
+    preparation = prepare(toy.NETWORK, data)
+    model = Headed()
+    with torch.no_grad():
+        model.side.weight.copy_(model.main.weight)
+        model.side.bias.copy_(model.main.bias)
+    before = model.main.weight.detach().clone()
+    recipe = Recipe(epochs=1, batch=48, momentum=0, weight_decay=0, clip=1e9)
+    list(train(model, data, preparation, recipe))
+    main, side = model.main.weight - before, model.side.weight - before
+    assert torch.allclose(side, AUXILIARY_WEIGHT * main, atol=1e-6)
+    assert main.abs().max() > 1e-3
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched() -> None:
+    data = toy.splits()
+    preparation = prepare(toy.NETWORK, data)
+    recipe = replace(RECIPE, learning_rate=1e38)
+    model = initial(toy.NETWORK, recipe)
+    seen = 0
+    with pytest.raises(RunError, match=r"the loss is (nan|inf) at step \d+ \(epoch 1\): .* 1e\+38"):
+        for record in train(model, data, preparation, recipe):
+            if isinstance(record, Stepped):
+                seen, kept = record.step, [each.detach().clone() for each in model.parameters()]
+    assert seen >= 1
+    assert all(torch.equal(a, b) for a, b in zip(kept, model.parameters(), strict=True))
+
+
+def test_training_imports_no_display(python: Run) -> None:
+    code = (
+        "import striate.train, striate.runs, sys; assert not {'rich', 'typer'} & set(sys.modules)"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_recipe_is_text_and_back() -> None:
+    recipe = Recipe(
+        epochs=7, learning_rate=1e-05, momentum=0, initialisation="xavier", seed=2**63 - 1
+    )
+    assert from_toml(to_toml(recipe)) == recipe
+    assert from_toml("") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", "there is no setting 'epoch'; known: epochs, batch, "),
+        ("epochs = 0", "epochs must be at least 1, not 0"),
+        ("epochs = 2.5", "epochs must be of type int, not 2.5"),
+        ("epochs = true", "epochs must be of type int, not True"),
+        ("learning_rate = 'high'", "learning_rate must be of type float, not 'high'"),
+        ("learning_rate = nan", "learning_rate must be above 0, not nan"),
+        ("learning_rate = inf", "learning_rate must be above 0, not inf"),
+        ("momentum = 1", "momentum must be from 0 up to, not including, 1, not 1"),
+        ("weight_decay = -1e-3", "weight_decay must be 0 or more, not -0.001"),
+        ("seed = -1", r"seed must be from 0 to 2\^63 - 1, not -1"),
+        ("epochs =", "recipe: Invalid value"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(text: str, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        from_toml(text)
+
+
+def test_an_unknown_initialisation_is_an_error_with_the_nearest() -> None:
+    with pytest.raises(RunError, match="no initialisation 'xaver'; did you mean xavier"):
+        initial(toy.NETWORK, Recipe(initialisation="xaver"))
+
+
+def test_train_and_score_as_commands(run: Run, tmp_path: Path) -> None:
+    """A run made by one process is scored the same by another; and by as much."""
+    text = "[8x8x1] conv3-8 relu maxpool2 fc-10 softmax"
+    folder = str(tmp_path / "run")
+    options = ("--data", "digits", "--epochs", "2", "--run", folder)
+    done = run("train", text, *options, OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("epoch ") == 2, "a line each without a terminal"
+    error, where = done.stdout.splitlines()
+    assert where == f"run {folder}"
+
+    scored = run("score", folder, "--format", "json", OMP_NUM_THREADS="1")
+    found = json.loads(scored.stdout)
+    assert error == f"test error {found['top1_error']:.2%} (top-1, 359 images)"
+    assert found["count"] == 359 and found["top5_error"] <= found["top1_error"] < 0.5

@@ -1,0 +1,45 @@
+"""A toy problem for the tests of training: bright or dark 4x4 images, learned in a few steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.data import Images, Preparation, Splits, hold_out, prepare
+from striate.network import Network, read
+from striate.recipes import Recipe
+from striate.records import Record
+from striate.train import initial, train
+
+NETWORK = read("[4x4x1] conv3-2 relu dropout(0.1) fc-3 softmax")
+
+
+def images(count: int = 60, seed: int = 0) -> Images:
+    """Three classes of brightness, with noise, in turns."""
+    labels = np.arange(count) % 3
+    noise = np.random.default_rng(seed).integers(0, 80, (count, 4, 4, 1))
+    pixels = (labels[:, None, None, None] * 80 + noise).astype(np.uint8)
+    return Images(pixels, labels.astype(np.int64), ("dark", "grey", "bright"))
+
+
+def splits() -> Splits:
+    """48 images to train on, 12 held out, 60 to test."""
+    kept, held_out = hold_out(images(), 0.2)
+    return Splits("toy", kept, held_out, images(seed=1))
+
+
+def trained(
+    recipe: Recipe, network: Network = NETWORK
+) -> tuple[nn.Module, list[Record], Splits, Preparation]:
+    """A model after training, what it told, and what it was trained on."""
+    data = splits()
+    preparation = prepare(network, data)
+    model = initial(network, recipe)
+    return model, list(train(model, data, preparation, recipe)), data, preparation
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    """Whether all parameters and buffers are equal to the bit."""
+    ours, theirs = first.state_dict(), second.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
