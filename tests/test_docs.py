@@ -130,10 +130,17 @@ def test_python(page: Path, tmp_path: Path) -> None:
             examples = doctest.DocTestParser()
             test = examples.get_doctest(block.text, names, str(page), str(page), block.line)
             report = StringIO()
-            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+            runner = doctest.DocTestRunner(Checker(), optionflags=doctest.ELLIPSIS)
             done = runner.run(test, out=report.write, clear_globs=False)
             assert done.attempted and not done.failed, f"{block}\n{report.getvalue()}"
             names = test.globs
+
+
+class Checker(doctest.OutputChecker):
+    """Blank lines at the end of what is printed do not show on a page."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return super().check_output(want.rstrip() + "\n", got.rstrip() + "\n", optionflags)
 
 
 @pytest.mark.parametrize("page", pages_of("console"), ids=lambda page: page.name)

@@ -10,16 +10,14 @@ Importing this package does not import torch; `network.build()` does.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from striate import layers, zoo
-    from striate.account import Account, account
-    from striate.build import ConvNet, build
-    from striate.compare import compare
+    from striate.account import Account
+    from striate.build import ConvNet
+    from striate.comparison import compare
     from striate.errors import DataError, NotationError, RunError, StriateError
     from striate.layers import Volume
     from striate.network import Network, read
@@ -34,9 +32,7 @@ _HOMES = {
     "RunError": "errors",
     "StriateError": "errors",
     "Volume": "layers",
-    "account": "account",
-    "build": "build",
-    "compare": "compare",
+    "compare": "comparison",
     "generate": "pattern",
     "layers": "",
     "match": "pattern",
@@ -54,8 +50,6 @@ __all__ = [
     "RunError",
     "StriateError",
     "Volume",
-    "account",
-    "build",
     "compare",
     "generate",
     "layers",
@@ -77,17 +71,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
-
-
-class _Package(ModuleType):
-    """This package. `striate.account` is the function, though a submodule has its name too.
-
-    Importing a submodule sets it as an attribute of its package, in whatever order it happens.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (isinstance(value, ModuleType) and _HOMES.get(name)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

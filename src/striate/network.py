@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -139,10 +140,16 @@ def read(source: str | Path) -> Network:
     text = str(source)
     if isinstance(source, str) and ("[" in text or "\n" in text):
         return Network.parse(text)
-    if isinstance(source, Path) or text.endswith(".net") or "/" in text or Path(text).is_file():
-        try:
-            return Network.parse(Path(source).read_text("utf-8"), text)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text"
-            raise NotationError(f"{text} cannot be read: {reason}") from None
+    if isinstance(source, Path) or text.endswith(".net") or "/" in text or os.path.isfile(text):
+        return Network.parse(_file(Path(source)), text)
     return zoo.read(text)
+
+
+def _file(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise NotationError(f"{path} cannot be read: it is no UTF-8 text") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise NotationError(f"{path} cannot be read: {reason}") from None

@@ -14,7 +14,7 @@ def compare(
     other: Annotated[str, typer.Argument(metavar="NET", help="The network to compare it with.")],
 ) -> None:
     """Show two networks side by side: what changed, and by how much."""
-    from striate.compare import compare as compared
+    from striate.comparison import compare as compared
     from striate.draw.comparison import render
     from striate.draw.plain import show
     from striate.network import read

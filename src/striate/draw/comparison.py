@@ -10,7 +10,7 @@ from striate.draw.table import label
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from striate.compare import Comparison
+    from striate.comparison import Comparison
     from striate.draw.lines import Line
 
 HEADINGS = {

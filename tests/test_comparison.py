@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from striate import zoo
-from striate.compare import Comparison, compare
+from striate.comparison import Comparison, compare
 from striate.draw.comparison import render
 from striate.draw.numbers import ratio
 from striate.draw.plain import plain
