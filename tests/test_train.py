@@ -171,7 +171,7 @@ def test_an_unknown_initialisation_is_an_error_with_the_nearest() -> None:
 
 
 def test_train_and_score_as_commands(run: Run, tmp_path: Path) -> None:
-    """A run made by one process is scored the same by another; and by as much."""
+    """A run made by one process is scored the same by another."""
     text = "[8x8x1] conv3-8 relu maxpool2 fc-10 softmax"
     folder = str(tmp_path / "run")
     options = ("--data", "digits", "--epochs", "2", "--run", folder)

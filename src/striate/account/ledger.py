@@ -171,7 +171,8 @@ def account(
     """
     flops, width = CONVENTIONS[convention][1], PRECISIONS[precision]
     apart = {step.index for step in network.steps if network.apart(step)}
-    flow = traffic(network.steps, network.input, apart, width)
+    further = {step.index for head in network.expansion.heads.values() for step in head.steps()}
+    flow = traffic(network.steps, network.input, apart, further, width)
     seen = fields(network.steps)
 
     def row(step: Step, head: str = "") -> Row:

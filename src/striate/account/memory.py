@@ -36,13 +36,16 @@ class Traffic:
     training_peak: int
 
 
-def traffic(steps: Sequence[Step], input: Volume, apart: set[int], width: int = 4) -> Traffic:
+def traffic(
+    steps: Sequence[Step], input: Volume, apart: set[int], further: set[int], width: int = 4
+) -> Traffic:
     """Follows every volume through the passes.
 
     Args:
         steps: in the order of computation.
         input: the input volume.
         apart: indices of final softmaxes, which training does not run.
+        further: indices of the heads' steps, which a prediction does not run.
         width: bytes for each value.
     """
     trained = [step for step in steps if step.index not in apart]
@@ -60,7 +63,8 @@ def traffic(steps: Sequence[Step], input: Volume, apart: set[int], width: int = 
     for index, each in saved.items():
         extra[index] = each.values * width + each.indices * INDEX_BYTES
     kept = tuple(extra[i] + (sizes[i] if i in needed else 0) for i in range(len(sizes)))
-    forward = _live_peak(steps, sizes, _owners(steps, trained=False))
+    predicting = [step for step in steps if step.index not in further]
+    forward = _live_peak(predicting, sizes, _owners(steps, trained=False))
     training = max(
         _live_peak(trained, sizes, owner, frozenset(needed), extra),
         _backward_peak(trained, sizes, owner, needed, extra, learns),
