@@ -7,11 +7,12 @@ included, so that the figures are lower bounds for a real device.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from striate.expand import INPUT, Step
-from striate.layers import Volume
+from striate.layers import Join, Volume
 from striate.layers.base import Saved
 
 INDEX_BYTES = 8  # PyTorch keeps a max pool's winners as int64
@@ -129,6 +130,28 @@ def _live_peak(
     return peak
 
 
+class _Gradients:
+    """The gradients alive in a backward pass. Volumes may share one, as the branches of a sum do."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self.sizes = sizes
+        self.of: dict[int, int] = {}  # by volume: for which volume its gradient's memory was made
+        self.holders: Counter[int] = Counter()
+        self.live = 0
+
+    def hold(self, volume: int, made_for: int) -> None:
+        self.of[volume] = made_for
+        self.holders[made_for] += 1
+        if self.holders[made_for] == 1:
+            self.live += self.sizes[made_for]
+
+    def let_go(self, volume: int) -> None:
+        made_for = self.of.pop(volume)
+        self.holders[made_for] -= 1
+        if not self.holders[made_for]:
+            self.live -= self.sizes[made_for]
+
+
 def _backward_peak(
     steps: Sequence[Step],
     sizes: list[int],
@@ -139,23 +162,28 @@ def _backward_peak(
 ) -> int:
     """The most alive at once in the backward pass.
 
-    Each layer takes the gradient of its output and makes that of its input; what was kept is let go
-    once the first layer that needs it has run. The images themselves get no gradient.
+    Each layer takes the gradient of its output and makes that of its input, which is then added to
+    what other readers of the input made; a join only hands its own on. What was kept is let go once
+    the first layer that needs it has run. The images themselves get no gradient.
     """
-    live = sum(sizes[memory] for memory in needed) + sum(extra)
+    kept = peak = sum(sizes[memory] for memory in needed) + sum(extra)
     frees: dict[int, list[int]] = {}
     for memory, index in needed.items():
         frees.setdefault(index, []).append(memory)
-    gradients: set[int] = set()
-    peak = live
+    gradients = _Gradients(sizes)
     for step in reversed(steps):
-        passed = {owner[step.index], *(owner[index] for index in step.inputs)} & learns
-        for memory in passed - gradients:
-            gradients.add(memory)
-            live += sizes[memory]
-        peak = max(peak, live)
-        if step.index in gradients:
-            gradients.discard(step.index)
-            live -= sizes[step.index]
-        live -= extra[step.index] + sum(sizes[memory] for memory in frees.get(step.index, ()))
+        own, met = owner[step.index], {owner[index] for index in step.inputs} & learns
+        if own in learns and own not in gradients.of:
+            gradients.hold(own, own)  # an output: its gradient comes from the loss
+        handed_on = isinstance(step.layer, Join) or own in met
+        made = 0 if handed_on else sum(sizes[memory] for memory in met)
+        peak = max(peak, kept + gradients.live + made)
+        for memory in met - {own}:
+            if not handed_on and memory in gradients.of:
+                gradients.let_go(memory)
+            if memory not in gradients.of:
+                gradients.hold(memory, gradients.of[own] if handed_on else memory)
+        if own in learns and own not in met:
+            gradients.let_go(own)
+        kept -= extra[step.index] + sum(sizes[memory] for memory in frees.get(step.index, ()))
     return peak
