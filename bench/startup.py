@@ -230,7 +230,7 @@ def main() -> int:
         "machine": machine.describe(),
         "date": date.today().isoformat(),
         "commit": commit.stdout.strip(),
-        "versions": {name: version(name) for name in ("striate", "lark", "rich", "typer")}
+        "versions": {name: version(name) for name in ("striate", "lark", "rich", "click")}
         | theirs["versions"],
         "threads": theirs["threads"],
         "operators_declared": bool(declare),

@@ -14,7 +14,7 @@ from conftest import Run
 import striate
 
 HOME = Path(striate.__file__).parent
-SLOW = ("torch", "numpy", "sklearn", "safetensors", "lark", "rich", "typer")
+SLOW = ("torch", "numpy", "sklearn", "safetensors", "lark", "rich", "click")
 
 # Each floor may import those before it.
 FLOORS = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from strategies_layers import (
     SETTINGS,
     fitting,
-    layers,
     pairs,
     text_of,
     texts,
@@ -26,7 +24,7 @@ from torch.nn import functional
 from striate.build import MODULES, build
 from striate.codes import codes
 from striate.initialise import INITIALISATIONS, fans, initialise
-from striate.layers import KINDS, Conv, Layer, Volume
+from striate.layers import KINDS, Conv, Volume
 from striate.modules import CeilConv2d
 from striate.network import Network, read
 

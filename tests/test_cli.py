@@ -60,7 +60,7 @@ CSV = (
     "kept_bytes,field_height,field_width,rounding,head"
 )
 SMALL = "[8x8x3] conv3-4 relu maxpool2 fc-10 softmax"
-VERBS = ("zoo", "table", "check", "print", "match", "compare", "train", "score")
+VERBS = ("zoo", "table", "check", "print", "match", "compare", "train", "score", "completion")
 
 
 def succeeds(run: Run, *arguments: str, **environment: str) -> str:
@@ -89,7 +89,7 @@ def test_help_lists_the_verbs(run: Run) -> None:
     """Every verb is listed with a line that is not cut off."""
     said = succeeds(run, "--help")
     assert re.findall(r"^  (\w+)  +[A-Z]", said, re.MULTILINE) == list(VERBS)
-    for verb in ("zoo", "table", "check", "print", "match", "compare"):
+    for verb in VERBS:
         (line,) = re.findall(rf"^  {verb} .*", said, re.MULTILINE)
         assert line.endswith("."), line
         assert not line.endswith("..."), line
@@ -116,7 +116,8 @@ def test_help_of_table(run: Run) -> None:
 
 
 def test_completion(run: Run) -> None:
-    assert "complete" in succeeds(run, "--show-completion", "bash")
+    for shell in ("bash", "zsh", "fish"):
+        assert "_STRIATE_COMPLETE" in succeeds(run, "completion", shell)
 
 
 # -- table

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from striate.account import CONVENTIONS
 from striate.build import build
+from striate.errors import StriateError
 from striate.layers import KINDS, Layer, Volume
 from striate.network import Network, read
 
@@ -291,5 +292,5 @@ def test_conventions_are_reconciled(text: str) -> None:
 
 def test_an_unknown_convention_is_refused() -> None:
     """A convention goes by its name."""
-    with pytest.raises(KeyError):
+    with pytest.raises(StriateError, match="there is no convention 'marketing'"):
         read("lenet5").account(convention="marketing")

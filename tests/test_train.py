@@ -130,7 +130,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched() -> Non
 
 def test_training_imports_no_display(python: Run) -> None:
     code = (
-        "import striate.train, striate.runs, sys; assert not {'rich', 'typer'} & set(sys.modules)"
+        "import striate.train, striate.runs, sys; assert not {'rich', 'click'} & set(sys.modules)"
     )
     done = python("-c", code)
     assert done.returncode == 0, done.stderr

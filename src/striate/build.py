@@ -79,7 +79,7 @@ def build(network: Network, initialisation: str = "he") -> ConvNet:
         initialisation: one of `striate.initialise.INITIALISATIONS`; draws from torch's generator.
 
     Raises:
-        KeyError: the initialisation is not one of those named.
+        StriateError: the initialisation is not one of those named.
     """
     builder = _Builder(network)
     children, keeps = builder.children(network.main)

@@ -130,6 +130,14 @@ class Misfit(Exception):
         self.message, self.note, self.hints = message, note, tuple(hints)
 
 
+def one_of(what: str, name: str, known: Iterable[str]) -> str:
+    """The name, if it is a known one, else a StriateError that names the nearest."""
+    names = list(known)
+    if name in names:
+        return name
+    raise StriateError(f"there is no {what} {name!r}: {nearest(name, names)}")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The hint that names the known word closest to a mistyped one, or lists what there is."""
     names = sorted(known)

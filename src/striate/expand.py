@@ -215,16 +215,31 @@ class _Expander:
         try:
             layer = layer_of(word, scope.known)
             if isinstance(layer, Shortcut):
-                layer.volume(self.volume(at))
-                for each in layer.expand(self.volume(at)):
-                    at = self.add(part, each, (at,), word.place, scope, "")
-                return at
+                return self.shortcut(part, layer, word, at, scope, label)
             return self.add(part, layer, (at,), word.place, scope, label)
         except Misfit as misfit:
             message = f"{write_item(word)} {misfit.message}"
             raise self.placed(
                 DoesNotFit, word.place, scope, message, misfit.note, misfit.hints
             ) from None
+
+    def shortcut(
+        self, part: Part, layer: Shortcut, word: Word, at: int, scope: _Scope, label: str
+    ) -> int:
+        """What the word stands for here; under its label, if it has one, where that is several."""
+        layer.volume(self.volume(at))
+        first, *others = layer.expand(self.volume(at))
+        if not (label and others):
+            at = self.add(part, first, (at,), word.place, scope, label)
+            for each in others:
+                at = self.add(part, each, (at,), word.place, scope, "")
+            return at
+        group = Part(part.name_for(label, scope.repeated), "group", label, entry=at)
+        part.children.append(group)
+        for each in (first, *others):
+            at = self.add(group, each, (at,), word.place, scope, "")
+        group.exit = at
+        return at
 
     def call(self, part: Part, call: Call, at: int, scope: _Scope, label: str) -> int:
         block = self.blocks[call.block]
@@ -340,6 +355,8 @@ class _Expander:
     def labelled(self, name: str, place: Place | None, scope: _Scope) -> int:
         if name not in scope.labels:
             hint = nearest(name, scope.labels) if scope.labels else "a label is set as in x: relu"
+            if name in _every_label(self.script):
+                hint = "a label is seen after its word; in a block or a repeated group, only there"
             message = f"there is no label {name!r} here"
             raise self.placed(UnknownWord, place, scope, message, hints=(hint,))
         return scope.labels[name]
@@ -483,6 +500,24 @@ def _agreement(kind: str, volumes: list[Volume]) -> list[str]:
 
 def _with_bias(layer: Layer, bias: str) -> Layer:
     return replace(layer, bias=bias)  # type: ignore[call-arg]  # only called where there is one
+
+
+def _every_label(script: Script) -> set[str]:
+    """All labels that a script sets anywhere, whoever can see them."""
+
+    def walk(items: Sequence) -> Iterator[str]:
+        for item in items:
+            if isinstance(item, Label):
+                yield item.name
+                item = item.item
+            if isinstance(item, Repeat):
+                yield from walk(item.body)
+            elif isinstance(item, Branches):
+                for branch in item.branches:
+                    yield from walk(branch)
+
+    bodies = [script.body, *(each.body for each in (*script.blocks, *script.heads))]
+    return {name for body in bodies for name in walk(body)}
 
 
 def _labels(items: Sequence) -> set[str]:

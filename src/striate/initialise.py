@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from striate.errors import one_of
 from striate.modules import Subsample
 
 FILTERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
@@ -39,9 +40,9 @@ def initialise(module: nn.Module, scheme: str) -> None:
         scheme: one of INITIALISATIONS.
 
     Raises:
-        KeyError: there is no such scheme.
+        StriateError: there is no such scheme.
     """
-    draw = INITIALISATIONS[scheme]
+    draw = INITIALISATIONS[one_of("initialisation", scheme, INITIALISATIONS)]
     with torch.no_grad():
         for each in module.modules():
             if isinstance(each, FILTERS):

@@ -79,7 +79,7 @@ class Network:
         return self.script.body
 
     def __str__(self) -> str:
-        return write_script(self.script)
+        return write_script(self.script).rstrip("\n")
 
     def __repr__(self) -> str:
         volumes = f"{self.input} -> {self.output}"
@@ -149,7 +149,7 @@ def _file(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError:
-        raise NotationError(f"{path} cannot be read: it is no UTF-8 text") from None
+        raise NotationError(f"{path} cannot be read: it is not a UTF-8 text") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, "strerror", None) or error
         raise NotationError(f"{path} cannot be read: {reason}") from None

@@ -128,7 +128,7 @@ def parse_pattern(text: str) -> Node:
         if not token.isidentifier():
             raise refuse(f"{token!r} cannot stand here" if token else "the pattern ends too early")
         if word not in KINDS and word not in CLASSES:
-            hints = [nearest(word, [*CLASSES, *KINDS])]
+            hints = [nearest(word, {*CLASSES, *KINDS})]
             raise UnknownWord(f"there is no word {token!r} in patterns", place, hints=hints)
         at += 1
         return counted(Node(word))

@@ -112,7 +112,7 @@ def create_run(
             "numpy": np.__version__,
         },
     }
-    _write(path / "network.net", str(network).encode())
+    _write(path / "network.net", f"{network}\n".encode())
     _write(path / "recipe.toml", to_toml(recipe).encode())
     _write(path / "run.json", json.dumps(about, indent=2).encode())
     return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from striate.errors import StriateError
@@ -45,9 +46,9 @@ def budget(account: Account, memory: int) -> Budget:
     room = memory - totals.training_bytes_fixed
     batch = max(0, room // totals.training_peak_bytes)
     heaviest = max(rows, key=lambda row: row.parameters)
-    widest = max(rows, key=lambda row: row.kept or row.volume.size)
-    if room < totals.training_peak_bytes and heaviest.parameters * 4 > widest.kept:
-        share = heaviest.parameters / totals.parameters_with_heads
+    widest = max(rows, key=lambda row: (row.kept, row.volume.size))
+    share = heaviest.parameters / max(1, totals.parameters_with_heads)
+    if not batch and share * totals.training_bytes_fixed > widest.kept:
         return Budget(memory, batch, totals.training_bytes(batch), heaviest, "parameters", share)
     share = widest.kept / max(1, totals.kept_bytes)
     return Budget(memory, batch, totals.training_bytes(batch), widest, "activations", share)
@@ -62,7 +63,7 @@ def parse_memory(text: str) -> int:
     found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?I?B?)\s*", text.upper())
     if found:
         unit = found[2] if found[2].endswith("B") or not found[2] else f"{found[2]}B"
-        amount = int(float(found[1]) * UNITS.get(unit, 0))
+        amount = int(Fraction(found[1]) * UNITS.get(unit, 0))
         if amount > 0:
             return amount
     raise StriateError(f"{text!r} is no amount of memory: say 8GB (10^9 bytes each) or 8GiB (2^30)")

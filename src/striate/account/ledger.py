@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from striate.account.field import Field, fields
 from striate.account.memory import OPTIMISERS, PRECISIONS, Traffic, traffic
+from striate.errors import one_of
 from striate.expand import Part, Step
 from striate.layers import Layer, Volume
 from striate.notation.words import word_of
@@ -167,9 +168,11 @@ def account(
         optimiser: sgd, momentum or adam: what is kept beside each parameter.
 
     Raises:
-        KeyError: convention, precision or optimiser is not one of those named.
+        StriateError: convention, precision or optimiser is not one of those named.
     """
-    flops, width = CONVENTIONS[convention][1], PRECISIONS[precision]
+    flops = CONVENTIONS[one_of("convention", convention, CONVENTIONS)][1]
+    width = PRECISIONS[one_of("precision", precision, PRECISIONS)]
+    copies = OPTIMISERS[one_of("optimiser", optimiser, OPTIMISERS)]
     apart = {step.index for step in network.steps if network.apart(step)}
     further = {step.index for head in network.expansion.heads.values() for step in head.steps()}
     flow = traffic(network.steps, network.input, apart, further, width)
@@ -202,7 +205,7 @@ def account(
         name: tuple(row(step, name) for step in part.steps())
         for name, part in network.expansion.heads.items()
     }
-    totals = _totals(rows, heads, flow, width, OPTIMISERS[optimiser])
+    totals = _totals(rows, heads, flow, width, copies)
     return Account(network, rows, heads, totals, convention, precision, optimiser, batch, memory)
 
 

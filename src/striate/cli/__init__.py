@@ -6,47 +6,40 @@ import codecs
 import io
 import os
 import sys
+from importlib import import_module
 
-import typer
+import click
 
-from striate.cli.canonical import print_canonical
-from striate.cli.check import check
-from striate.cli.compare import compare
-from striate.cli.match import match
-from striate.cli.score import score
-from striate.cli.table import table
-from striate.cli.train import train
-from striate.cli.zoo import zoo
-from striate.errors import StriateError
+from striate import __version__
+from striate.errors import StriateError, nearest
 
-app = typer.Typer(
-    name="striate",
-    help="A workbench for ConvNets. NET is a name of the zoo, a .net file, or a text such as "
-    "'[32x32x3] conv5-16 relu maxpool2 fc-10 softmax'.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(zoo)
-app.command()(table)
-app.command()(check)
-app.command("print")(print_canonical)
-app.command()(match)
-app.command()(compare)
-app.command()(train)
-app.command()(score)
+# In the order in which they are listed. Only the verb that runs is imported.
+VERBS = ("zoo", "table", "check", "print", "match", "compare", "train", "score", "completion")
 
 
-@app.callback(invoke_without_command=True)
-def _version(
-    version: bool = typer.Option(False, "--version", help="Say the version and stop."),
-) -> None:
-    if version:
-        from striate import __version__
+class Verbs(click.Group):
+    """Finds a verb's command in the file of its name."""
 
-        print(f"striate {__version__}")
-        raise typer.Exit
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            context.fail(f"there is no command {name!r}: {nearest(name, VERBS)}")
+        # `cli.print` would hide the built-in from this file, hence `canonical`.
+        module = import_module(f"striate.cli.{'canonical' if name == 'print' else name}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="striate %(version)s")
+def app() -> None:
+    """A workbench for ConvNets.
+
+    NET is a name of the zoo, a .net file, or a text such as
+    '[32x32x3] conv5-16 relu maxpool2 fc-10 softmax'.
+    """
 
 
 LOOKALIKES = {"─": "-", "│": "|", "├": "|", "└": "`", "×": "x", "·": "-", "…": ".."}
@@ -67,7 +60,7 @@ def main() -> None:
             stream.reconfigure(errors="lookalikes")
     try:
         try:
-            app()
+            app(prog_name="striate")
         finally:
             if sys.stdout:
                 sys.stdout.flush()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from striate.cli.table import Net
+import click
+
+from striate.cli.arguments import net
 
 
-def print_canonical(net: Net) -> None:
+@click.command("print")
+@net
+def command(net: str) -> None:
     """Print a network's canonical text. Comments are not part of it."""
     from striate.network import read
 
-    print(read(net), end="")
+    print(read(net))

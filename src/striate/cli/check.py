@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from striate.cli.table import Net
+import click
+
+from striate.cli.arguments import net
 
 
-def check(net: Net) -> None:
+@click.command("check")
+@net
+def command(net: str) -> None:
     """Say that a network is valid, or where and why it is not.
 
     The exit code is 1 where it is not.

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from striate.cli.table import Net
+from striate.cli.arguments import net
 
 
-def compare(
-    net: Net,
-    other: Annotated[str, typer.Argument(metavar="NET", help="The network to compare it with.")],
-) -> None:
+@click.command("compare")
+@net
+@click.argument("other", metavar="NET")
+def command(net: str, other: str) -> None:
     """Show two networks side by side: what changed, and by how much."""
-    from striate.comparison import compare as compared
+    from striate.comparison import compare
     from striate.draw.comparison import render
     from striate.draw.plain import show
     from striate.network import read
 
-    show(render(compared(read(net), read(other))))
+    show(render(compare(read(net), read(other))))

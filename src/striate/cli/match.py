@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from striate.cli.table import Net
+from striate.cli.arguments import net
 
 LECTURE = "[(CONV-RELU)*N-POOL?]*M-(FC-RELU)*K,SOFTMAX"
 
 
-def match(
-    net: Net,
-    pattern: Annotated[
-        str, typer.Argument(metavar="PATTERN", help="By default the lecture's.")
-    ] = LECTURE,
-) -> None:
+@click.command("match")
+@net
+@click.argument("pattern", default=LECTURE)
+def command(net: str, pattern: str) -> None:
     """Say whether a network follows a pattern, with which counts.
 
-    The exit code is 1 where it does not.
+    PATTERN is by default the lecture's, [(CONV-RELU)*N-POOL?]*M-(FC-RELU)*K,SOFTMAX.
+    The exit code is 1 where the network does not follow it.
     """
     from striate.network import read
-    from striate.pattern import match as matched
-    from striate.pattern import within_bounds
+    from striate.pattern import match, within_bounds
 
-    found = matched(read(net), pattern)
+    found = match(read(net), pattern)
     if not found:
         print(f"does not match {pattern}: {found.reason}")
-        raise typer.Exit(1)
+        raise SystemExit(1)
     print(f"matches {pattern}")
     for name, counts in found.counts.items():
         print(f"{name} = {', '.join(map(str, counts))}")

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-
-class Format(StrEnum):
-    """How the score is printed."""
-
-    text = "text"
-    json = "json"
+from striate.cli.arguments import choice
 
 
-def score(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", help="Other images than those the run was trained on."),
-    ] = None,
-    format: Annotated[Format, typer.Option(help="Of the answer.")] = Format.text,
-) -> None:
-    """Score a run on the test images of its source: top-1 and top-5 error."""
+@click.command("score")
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--data", metavar="SOURCE", help="Other images than those the run was trained on.")
+@choice("--format", ("text", "json"), "text", "Of the answer.")
+def command(run: Path, data: str | None, format: str) -> None:
+    """Say a run's top-1 and top-5 error on test images."""
     from striate.data import load
     from striate.errors import DataError
-    from striate.evaluate import score as scored
+    from striate.evaluate import score
     from striate.runs import open_run
 
     kept = open_run(run)
@@ -40,8 +30,8 @@ def score(
             f"{source} has the classes {', '.join(test.classes)}, "
             f"but {run} was trained on {', '.join(kept.classes)}"
         )
-    found = scored(kept.model(), test, kept.preparation)
-    if format is Format.json:
+    found = score(kept.model(), test, kept.preparation)
+    if format == "json":
         print(json.dumps({**asdict(found), "data": source}))
     else:
         print(f"{source}: {found.count:,} test images")

@@ -2,73 +2,50 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+import click
 
-import typer
+from striate.cli.arguments import choice, net
 
-Net = Annotated[
-    str, typer.Argument(metavar="NET", help="A name of the zoo, a .net file, or a text.")
-]
+FORMATS = ("text", "lecture", "markdown", "csv", "json", "latex")
+CONVENTIONS = ("paper", "torch", "all")
 
 
-class TableFormat(StrEnum):
-    """Ways to write the table."""
-
-    text = "text"
-    lecture = "lecture"
-    markdown = "markdown"
-    csv = "csv"
-    json = "json"
-    latex = "latex"
-
-
-class Convention(StrEnum):
-    """What counts as a FLOP."""
-
-    paper = "paper"
-    torch = "torch"
-    all = "all"
-
-
-class Precision(StrEnum):
-    """The width of a value."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
-class Optimiser(StrEnum):
-    """Which rule updates the weights."""
-
-    sgd = "sgd"
-    momentum = "momentum"
-    adam = "adam"
-
-
-def table(
-    net: Net,
-    input: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HxWxD", help="Another input volume; the text's own checks are left out."
-        ),
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time, for the totals.")] = 1,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="Find the largest batch to train in it: 8GB, 16GiB."),
-    ] = None,
-    convention: Annotated[
-        Convention,
-        typer.Option(help="What a FLOP is: paper 1 per MAC, torch 2 per MAC, all operations."),
-    ] = Convention.paper,
-    precision: Annotated[Precision, typer.Option(help="Of every value.")] = Precision.float32,
-    optimiser: Annotated[
-        Optimiser, typer.Option(help="What training keeps beside each parameter.")
-    ] = Optimiser.momentum,
-    format: Annotated[TableFormat, typer.Option(help="Of the table.")] = TableFormat.text,
+@click.command("table")
+@net
+@click.option(
+    "--input", metavar="HxWxD", help="Another input volume; the text's own checks are left out."
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Images at a time, for the totals.",
+)
+@click.option("--memory", metavar="SIZE", help="Find the largest batch to train in it: 8GB, 16GiB.")
+@choice(
+    "--convention",
+    CONVENTIONS,
+    "paper",
+    "A FLOP: paper 1 per MAC, torch 2 per MAC, all operations.",
+)
+@choice("--precision", ("float32", "bfloat16", "float16"), "float32", "Of every value.")
+@choice(
+    "--optimiser",
+    ("sgd", "momentum", "adam"),
+    "momentum",
+    "What training keeps beside each parameter.",
+)
+@choice("--format", FORMATS, "text", "Of the table.")
+def command(
+    net: str,
+    input: str | None,
+    batch: int,
+    memory: str | None,
+    convention: str,
+    precision: str,
+    optimiser: str,
+    format: str,
 ) -> None:
     """Count a network: volumes, parameters, MACs, memory, fields."""
     from striate.account import account, parse_memory
@@ -80,18 +57,18 @@ def table(
         network = network.with_input(read_volume(input))
     counted = account(
         network,
-        convention=convention.value,
+        convention=convention,
         batch=batch,
         memory=parse_memory(memory) if memory is not None else None,
-        precision=precision.value,
-        optimiser=optimiser.value,
+        precision=precision,
+        optimiser=optimiser,
     )
-    if format is TableFormat.text:
+    if format == "text":
         from striate.draw.plain import show
         from striate.draw.table import Table
 
         show(Table(counted))
     else:
-        from striate.draw.formats import FORMATS
+        from striate.draw import formats
 
-        print(FORMATS[format.value](counted))
+        print(formats.FORMATS[format](counted))

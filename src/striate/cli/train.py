@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-from rich.console import Console
+import click
 
-from striate.cli.table import Net
+from striate.cli.arguments import net
 from striate.recipes import Recipe
 
 
-def train(
-    net: Net,
-    data: Annotated[
-        str, typer.Option(metavar="SOURCE", help="`digits`, or a folder with MNIST's IDX files.")
-    ],
-    epochs: Annotated[
-        int, typer.Option(min=1, help="How often every training image is seen.")
-    ] = Recipe.epochs,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the weights, the images' order and dropout.")
-    ] = Recipe.seed,
-    run: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where to keep the run; by default runs/NET-SOURCE-N."),
-    ] = None,
-) -> None:
-    """Train a network on images, keep the run, and say its error on the test images."""
+@click.command("train")
+@net
+@click.option(
+    "--data", metavar="SOURCE", required=True, help="`digits`, or a folder with MNIST's IDX files."
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=Recipe.epochs,
+    show_default=True,
+    help="How often every training image is seen.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=Recipe.seed,
+    show_default=True,
+    help="Of the weights, the images' order and dropout.",
+)
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to keep the run; by default runs/NET-SOURCE-N.",
+)
+def command(net: str, data: str, epochs: int, seed: int, run: Path | None) -> None:
+    """Train a network on images and keep the run."""
+    from rich.console import Console
+
     from striate.data import load, prepare
     from striate.draw.curve import curve
     from striate.draw.progress import progress
@@ -36,8 +46,7 @@ def train(
     from striate.network import read
     from striate.records import Evaluated, Record
     from striate.runs import create_run
-    from striate.train import initial
-    from striate.train import train as training
+    from striate.train import initial, train
 
     network, splits, recipe = read(net), load(data), Recipe(epochs=epochs, seed=seed)
     preparation = prepare(network, splits)
@@ -46,7 +55,7 @@ def train(
 
     console = Console(stderr=True)
     records: list[Record] = []
-    for record in progress(training(model, splits, preparation, recipe), console):
+    for record in progress(train(model, splits, preparation, recipe), console):
         records.append(record)
         kept.record(record)
         if isinstance(record, Evaluated):

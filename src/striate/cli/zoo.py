@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from striate.cli.arguments import choice
 
 if TYPE_CHECKING:
     from striate.account import Account
 
 
-class ListFormat(StrEnum):
-    """Ways to write the list."""
-
-    text = "text"
-    json = "json"
-
-
-def zoo(
-    format: Annotated[ListFormat, typer.Option(help="Of the list.")] = ListFormat.text,
-) -> None:
-    """List the networks that come with striate: parameters, MACs, year."""
+@click.command("zoo")
+@choice("--format", ("text", "json"), "text", "Of the list.")
+def command(format: str) -> None:
+    """List the networks that come along: parameters, MACs, year."""
     from striate import zoo as networks
 
     accounts = {name: networks.read(name).account() for name in networks.names()}
     found = sorted(accounts.items(), key=lambda each: (_year(each[1]), each[0]))
-    print(_json(found)) if format is ListFormat.json else _show(found)
+    print(_json(found)) if format == "json" else _show(found)
 
 
 def _year(account: Account) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from striate.account import CONVENTIONS, Account, Share, shares
 from striate.draw.numbers import in_bytes, percent, short
 
-WORDS = {"parameters": "parameters", "activations": "memory", "macs": "work"}
+WORDS = {"parameters": "parameters", "activations": "activations", "macs": "work"}
 
 
 def summary(account: Account) -> list[tuple[str, str]]:

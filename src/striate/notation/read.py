@@ -428,6 +428,8 @@ class _Reader:
             text = str(key or value).lower()
             options = words.option_names(kind)
             hint = nearest(text, options) if options else f"{kind} takes no options"
+            if text in options:
+                hint = f"say which: {text}=..."
             raise UnknownWord(f"{kind} has no option {text!r}", self.place(node), hints=[hint])
         self.set(given, kind, name, value, node)
 

@@ -1,0 +1,1 @@
+"""Rows and records as a person sees them: terminal, notebook, Markdown, LaTeX, curves."""
