@@ -516,8 +516,8 @@ def _every_label(script: Script) -> set[str]:
                 for branch in item.branches:
                     yield from walk(branch)
 
-    bodies = [script.body, *(each.body for each in (*script.blocks, *script.heads))]
-    return {name for body in bodies for name in walk(body)}
+    inner = [*(block.body for block in script.blocks), *(head.body for head in script.heads)]
+    return {name for body in (script.body, *inner) for name in walk(body)}
 
 
 def _labels(items: Sequence) -> set[str]:

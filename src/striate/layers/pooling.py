@@ -44,8 +44,8 @@ class Pool(Window):
                 "without a kernel size a pool takes the whole volume",
                 [f"say {self.kind}2, or leave out stride, pad and dilation"],
             )
-        if any(2 * slide.padding > slide.span for slide in self.slides(met)):
-            most = min(slide.span for slide in self.slides(met)) // 2
+        if any(2 * slide.padding > slide.kernel for slide in self.slides(met)):
+            most = min(slide.kernel for slide in self.slides(met)) // 2
             raise Misfit(
                 f"pads more than half of its kernel {self.kernel}",
                 "a window could see padding alone",
