@@ -22,6 +22,8 @@ FLOORS = [
     ["layers"],
     ["tree"],
     ["notation"],
+    ["steps"],
+    ["mismatch"],
     ["expand"],
     ["network"],
     ["account", "pattern", "zoo", "records", "recipes", "codes"],

@@ -19,9 +19,9 @@ import pytest
 from striate import zoo
 from striate.account import Account, account
 from striate.errors import DoesNotFit
-from striate.expand import Part, Step
 from striate.layers import Volume
 from striate.network import Network, read
+from striate.steps import Part, Step
 from striate.tree import Script
 
 TEXTUAL = {"id", "kind", "network", "layer", "op", "source", "basis", "note", "formula", "stated"}

@@ -43,6 +43,7 @@ from striate.layers import JOINS, KINDS, Add, Layer, Volume, Window
 from striate.layers.settings import LARGEST, Choice, Form, form_of, settings_of
 from striate.network import Network
 from striate.notation import read as reading
+from striate.notation import reader, values
 from striate.pattern import CLASSES, PASSED_OVER
 from striate.recipes import Recipe
 
@@ -367,8 +368,8 @@ def test_limits() -> None:
         reading.LONGEST_TEXT,
         reading.LONGEST_WORD,
         reading.DEEPEST_NESTING,
-        reading.LONGEST_EXPRESSION,
-        reading.MOST_ARGUMENTS,
+        values.LONGEST_EXPRESSION,
+        reader.MOST_ARGUMENTS,
         LARGEST,
         DEEPEST,
         MOST_LAYERS,

@@ -205,6 +205,19 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path} cannot be read: it is not a UTF-8 text"
 
 
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "mine.net"
+    path.write_text("[8x8x3] relu", "utf-8-sig")
+    assert read(path) == read("[8x8x3] relu")
+
+
+@pytest.mark.parametrize("name", ["a\0b.net", "a\0b", "n" * 5000, "n" * 5000 + ".net", "", "/"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(NotationError) as caught:
+        read(name)
+    assert "cannot be read" in str(caught.value) or "no network in the zoo" in str(caught.value)
+
+
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.net"
     path.write_text("name: x\r\n---\r\n[8x8x3]\r\n  rely\r\n", "utf-8", newline="")

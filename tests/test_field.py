@@ -16,10 +16,10 @@ from torch.nn import functional
 from striate.account import Axis, Field
 from striate.account.field import Sight, fields, hull
 from striate.build import build
-from striate.expand import INPUT, Step
 from striate.layers import Join, Volume
 from striate.modules import Take
 from striate.network import Network, read
+from striate.steps import INPUT, Step
 
 quick = settings(
     max_examples=60,

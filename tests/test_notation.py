@@ -13,7 +13,6 @@ from makers import Maker
 from strategies import quick, scripts, thorough
 
 from striate.errors import Source
-from striate.expand import Step
 from striate.layers import (
     KINDS,
     AvgPool,
@@ -35,6 +34,7 @@ from striate.network import Network, read
 from striate.notation import read_script, write_script
 from striate.notation.edit import without_checks
 from striate.notation.words import layer_of, split_kind, word_of
+from striate.steps import Step
 from striate.tree import Call, Name, Operation, Repeat, Script, Word
 
 VGG16 = """
@@ -91,7 +91,7 @@ def layers(text: str) -> list[Layer]:
 
 def canonical(words: str, input: str = "[16x16x4]") -> str:
     """How a few words are printed."""
-    return str(Network.parse(f"{input} {words}")).removeprefix(f"{input}\n").rstrip("\n")
+    return str(Network.parse(f"{input} {words}")).removeprefix(f"{input}\n")
 
 
 def parameters(network: Network) -> int:
@@ -183,7 +183,7 @@ def test_vgg16() -> None:
         "(conv3-256 relu)*3 maxpool2 [28x28x256]\n"
         "(conv3-512 relu)*3 maxpool2 [14x14x512]\n"
         "(conv3-512 relu)*3 maxpool2 [7x7x512]\n"
-        "(fc-4096 relu dropout(0.5))*2 fc-1000 softmax\n"
+        "(fc-4096 relu dropout(0.5))*2 fc-1000 softmax"
     )
 
 
@@ -570,7 +570,7 @@ def test_front_matter(front: str, found: dict[str, str]) -> None:
 
 
 def test_front_matter_keeps_its_order() -> None:
-    text = "year: 2015\nname: a\n---\n[8x8x3]\nrelu\n"
+    text = "year: 2015\nname: a\n---\n[8x8x3]\nrelu"
     assert str(Network.parse(text)) == text
 
 
@@ -583,13 +583,13 @@ def test_networks_are_equal_where_their_texts_say_the_same() -> None:
 
 def test_a_network_from_layers() -> None:
     network = Network.of((8, 8, 3), Conv(kernel=3, filters=4), Relu(), name="small")
-    assert str(network) == "name: small\n---\n[8x8x3]\nconv3-4 relu\n"
+    assert str(network) == "name: small\n---\n[8x8x3]\nconv3-4 relu"
 
 
 def test_another_input() -> None:
     network = Network.parse("[8x8x3] conv3-4 [8x8x4] ([8x8x4]) add([8x8x4] | relu) fc-2")
     smaller = network.with_input((5, 6, 1))
-    assert str(smaller) == "[5x6x1]\nconv3-4 (id) add( id | relu ) fc-2\n"
+    assert str(smaller) == "[5x6x1]\nconv3-4 (id) add( id | relu ) fc-2"
     assert Network.parse(str(smaller)) == smaller
 
 

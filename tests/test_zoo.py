@@ -11,8 +11,8 @@ import pytest
 
 from striate import zoo
 from striate.account import account
-from striate.expand import Step
 from striate.network import Network
+from striate.steps import Step
 
 NAMES = zoo.names()
 PAGE = Path(__file__).parents[1] / "docs" / "zoo.md"

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from striate import layers, modules
-from striate.expand import INPUT, Part, Step
 from striate.initialise import initialise
 from striate.layers import Volume
 from striate.network import Network
+from striate.steps import INPUT, Part, Step
 
 FLAT = (layers.FullyConnected, layers.RadialBasis, layers.Flatten)
 SPATIAL = (

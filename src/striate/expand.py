@@ -5,9 +5,9 @@ The one place where volumes flow. What a text gets wrong about them is said here
 
 from __future__ import annotations
 
-from collections import ChainMap, Counter
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from striate.errors import (
@@ -20,10 +20,12 @@ from striate.errors import (
     VolumeMismatch,
     nearest,
 )
-from striate.layers import JOINS, BatchNorm, Layer, Pair, Shortcut, Volume
+from striate.layers import JOINS, BatchNorm, Layer, Shortcut, Volume
 from striate.layers.settings import LARGEST
-from striate.notation.words import layer_of, word_of
+from striate.mismatch import agreement, derivation, unlike
+from striate.notation.words import layer_of
 from striate.notation.write import write_item
+from striate.steps import INPUT, Expansion, Part, Step
 from striate.tree import (
     Block,
     Branches,
@@ -42,87 +44,6 @@ from striate.tree import (
 MOST_LAYERS = 100_000
 MOST_WORDS = 4 * MOST_LAYERS
 DEEPEST = 150
-MOST_DERIVATIONS = 6
-INPUT = -1
-
-
-@dataclass(slots=True)
-class Step:
-    """One layer where it stands in the network. Not changed once the network is made.
-
-    Attributes:
-        index: its position in the order of computation.
-        name: the dotted path, which is also the module's: `basic3.add1.branch1.conv2`.
-        layer: the layer itself, its bias settled.
-        stated: the layer as the text has it.
-        inputs: indices of the steps whose volumes it meets; INPUT (-1) is the network's input.
-        met: the volume it meets (of a join, the first).
-        volume: its output volume.
-        place: where its word stands in the text, if there is one.
-    """
-
-    index: int
-    name: str
-    layer: Layer
-    stated: Layer
-    inputs: tuple[int, ...]
-    met: Volume
-    volume: Volume
-    place: Place | None = field(default=None, repr=False)
-
-
-@dataclass(slots=True)
-class Part:
-    """Steps that belong together: the network, a block, a labelled group, a join, a branch.
-
-    Attributes:
-        name: the dotted path; empty for the network.
-        kind: network, block, group, head, add, concat or branch.
-        title: how the text names it (`basic(64)`).
-        children: steps and parts in order. Of a join: its branches, then its own step.
-        entry: the step whose volume the part is given; INPUT for the network's input.
-        exit: the step whose volume the part gives.
-    """
-
-    name: str
-    kind: str
-    title: str = ""
-    children: list[Step | Part] = field(default_factory=list)
-    entry: int = INPUT
-    exit: int = INPUT
-    counts: dict[str, int] = field(default_factory=dict, repr=False)
-    taken: set[str] = field(default_factory=set, repr=False)
-
-    def steps(self) -> Iterator[Step]:
-        """All steps inside, in the order of computation."""
-        for child in self.children:
-            if isinstance(child, Step):
-                yield child
-            else:
-                yield from child.steps()
-
-    def name_for(self, base: str, numbered: bool = True) -> str:
-        """A path for a new child: `conv1`, `conv2`; a label stands as it is."""
-        if numbered:
-            count = self.counts.get(base, 0) + 1
-            while f"{base}{count}" in self.taken:
-                count += 1
-            self.counts[base] = count
-            base = f"{base}{count}"
-            self.taken.add(base)
-        return f"{self.name}.{base}" if self.name else base
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """All that follows from a script: the steps in order, the tree of parts, the outputs."""
-
-    steps: tuple[Step, ...]
-    main: Part
-    heads: dict[str, Part]
-    output: int
-    head_outputs: dict[str, int]
-    labels: dict[str, int]
 
 
 def expand(script: Script) -> Expansion:
@@ -435,36 +356,14 @@ class _Expander:
         self, item: Branches, misfit: Misfit, join: Part, volumes: list[Volume], scope: _Scope
     ) -> NotationError:
         """With the derivation of one branch for each of the volumes that differ."""
-        unlike = {
-            volume[: _compared(item.kind)]: n for n, volume in reversed([*enumerate(volumes)])
-        }
-        numbers = sorted(unlike.values())[:MOST_DERIVATIONS]
         labels = {at: f"@{name}" for name, at in scope.labels.items()}
         branches = [each for each in join.children if isinstance(each, Part)]
-        hints = [f"branch {n + 1}: {self.derivation(branches[n], labels)}" for n in numbers]
+        numbers = unlike(item.kind, volumes)
+        said = [derivation(branches[n], self.volume, labels) for n in numbers]
+        hints = [f"branch {n + 1}: {each}" for n, each in zip(numbers, said, strict=True)]
         message = f"{item.kind} {misfit.message}: {', '.join(str(volumes[n]) for n in numbers)}"
-        hints += _agreement(item.kind, volumes)
+        hints += agreement(item.kind, volumes)
         return self.placed(VolumeMismatch, item.place, scope, message, hints=hints)
-
-    def derivation(self, branch: Part, labels: Mapping[int, str]) -> str:
-        """`56x56x64 -> conv3-128/2 28x28x128 -> bn -> relu`: each volume where it changes."""
-        at, said = branch.entry, [str(self.volume(branch.entry))]
-        for child in branch.children:
-            if isinstance(child, Step):
-                what, entry, leave = write_item(word_of(child.stated)), child.inputs[0], child.index
-            else:
-                what, entry, leave = child.title or f"{child.kind}( ... )", child.entry, child.exit
-            if entry != at:
-                said.append(f"{labels.get(entry, '@')} {self.volume(entry)}")
-            same = self.volume(leave) == self.volume(entry)
-            said.append(what if same else f"{what} {self.volume(leave)}")
-            at = leave
-        if branch.exit != at:
-            said.append(f"{labels.get(branch.exit, '@')} {self.volume(branch.exit)}")
-        if len(said) > 12:
-            said[6:-5] = ["..."]
-        end = str(self.volume(branch.exit))
-        return " -> ".join(said) + ("" if said[-1].split()[-1] == end else f" {end}")
 
 
 def _too_large(volume: Volume) -> Misfit | None:
@@ -472,30 +371,6 @@ def _too_large(volume: Volume) -> Misfit | None:
     if max(volume) <= LARGEST:
         return None
     return Misfit(f"makes a {volume} volume", f"no side may be above {LARGEST:,}")
-
-
-def _compared(kind: str) -> int:
-    """How many sides of its volumes a join compares: all, or height and width."""
-    return 3 if kind == "add" else 2
-
-
-def _agreement(kind: str, volumes: list[Volume]) -> list[str]:
-    """The projections that would make all branches agree with one of them, if there are such."""
-    sides = _compared(kind)
-    targets = [target for target, _ in Counter(each[:sides] for each in volumes).most_common()]
-    for target in targets if len(targets) <= MOST_DERIVATIONS else ():
-        unlike = {n: each for n, each in enumerate(volumes, 1) if each[:sides] != target}
-        words = []
-        for number, volume in unlike.items():
-            stride = Pair(-(-volume.height // target[0]), -(-volume.width // target[1]))
-            depth = target[2] if kind == "add" else volume.depth
-            projection = Shortcut(filters=depth, stride=stride)
-            if projection.volume(volume)[:sides] != target:
-                break
-            words.append(f"{write_item(word_of(projection))} at the end of branch {number}")
-        else:
-            return [f"agrees with {' and '.join(words)}"] if len(words) <= MOST_DERIVATIONS else []
-    return []
 
 
 def _with_bias(layer: Layer, bias: str) -> Layer:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import NotationError, Source
-from striate.expand import Expansion, Part, Step, expand
+from striate.expand import expand
 from striate.layers import Layer, Softmax, Volume
 from striate.notation import read_script, write_script
 from striate.notation.words import word_of
+from striate.steps import Expansion, Part, Step
 from striate.tree import Script, Sequence
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from fractions import Fraction
 from functools import cached_property
 from math import gcd, lcm
 
-from striate.expand import INPUT, Step
 from striate.layers import Join, Reach, Volume
 from striate.layers.base import SAME_PLACE
+from striate.steps import INPUT, Step
 
 LONGEST_PERIOD = 1024
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from striate.account.field import Field, fields
 from striate.account.memory import OPTIMISERS, PRECISIONS, Traffic, traffic
 from striate.errors import one_of
-from striate.expand import Part, Step
 from striate.layers import Layer, Volume
 from striate.notation.words import word_of
 from striate.notation.write import write_word
+from striate.steps import Part, Step
 
 if TYPE_CHECKING:
     from striate.account.budget import Budget

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.expand import INPUT, Step
 from striate.layers import Join, Volume
 from striate.layers.base import Saved
+from striate.steps import INPUT, Step
 
 INDEX_BYTES = 8  # PyTorch keeps a max pool's winners as int64
 OPTIMISERS = {"sgd": 0, "momentum": 1, "adam": 2}  # values kept beside each parameter
@@ -131,7 +131,7 @@ def _live_peak(
 
 
 class _Gradients:
-    """The gradients alive in a backward pass. Volumes may share one, as the branches of a sum do."""
+    """The gradients alive in a backward pass; the branches of a sum share one."""
 
     def __init__(self, sizes: list[int]) -> None:
         self.sizes = sizes

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from striate.account import Account, Row
-from striate.expand import INPUT, Part, Step
 from striate.layers import JOINS
+from striate.steps import INPUT, Part, Step
 
 GROUP = "group"
 LONGEST_PERIOD = 8

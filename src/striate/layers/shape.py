@@ -88,9 +88,9 @@ class Take(Layer):
 class Shortcut(Layer):
     """`shortcut-64/2`: the volume itself where it agrees, else what makes it agree.
 
-    The options are those of He et al. 2015, section 4.1. A: every S-th row and column, zeros for
-    the new channels, nothing learned. B, the default: a 1x1 convolution and batch normalisation where
-    the volume changes. C: the same everywhere.
+    The options are those of He et al. 2015, section 4.1. A: every S-th row and column, and zeros
+    for the new channels; nothing is learned. B, the default: a 1x1 convolution and batch
+    normalisation where the volume changes. C: the same everywhere.
     """
 
     kind = "shortcut"
