@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 import striate
@@ -11,12 +10,11 @@ from striate.draw.curve import curve
 from striate.draw.progress import progress
 from striate.evaluate import score
 from striate.recipes import Recipe
-from striate.train import initial, train
+from striate.train import initial, train, use_threads
 
 
 def main() -> None:
     """Train examples/digits.net on scikit-learn's digits."""
-    torch.set_num_threads(1)  # as fast for a network so small, and the same result everywhere
     console = Console()
     network = striate.read(Path(__file__).with_name("digits.net"))
     console.print(network.table())
@@ -24,6 +22,7 @@ def main() -> None:
     recipe = Recipe()
     splits = load("digits")
     preparation = prepare(network, splits)
+    use_threads(network, recipe.batch)
     model = initial(network, recipe)
     records = list(progress(train(model, splits, preparation, recipe), console))
     console.print()

@@ -313,10 +313,10 @@ def texts(
     input: st.SearchStrategy[Volume] | None = None,
     widest: int = WIDEST,
 ) -> str:
-    """The text of a network of these kinds; `nested` for branches, labels, blocks, repetitions and heads."""
+    """The text of a network of these kinds; `nested` for branches, labels, blocks and heads."""
     first: Volume = draw(volumes() if input is None else input)
     writer = _Text(draw, frozenset(kinds), nested, widest)
-    body, volume = writer.sequence(first, most)
+    body, _ = writer.sequence(first, most)
     text = f"[{first}] {body}"
     if "softmax" in writer.kinds and writer.chance(2):
         text += " softmax"

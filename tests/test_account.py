@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 
 import pytest
 import strategies
+from conftest import Run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies_layers import SETTINGS, fitting, pairs, texts, volumes
@@ -38,7 +38,9 @@ def test_totals_are_sums_of_rows(text: str) -> None:
     """Every total is the sum of the rows of the network itself, heads apart."""
     account = Network.parse(text).account(convention="all")
     for what in SUMMED:
-        assert getattr(account.totals, what) == sum(getattr(row, what) for row in account.rows), what
+        assert getattr(account.totals, what) == sum(getattr(row, what) for row in account.rows), (
+            what
+        )
     heads = [row for rows in account.heads.values() for row in rows]
     assert account.totals.parameters_with_heads == sum(
         row.parameters for row in (*account.rows, *heads)
@@ -117,8 +119,10 @@ def test_heads_stand_apart() -> None:
 
 
 def test_batch_normalisation_takes_the_bias() -> None:
-    """No bias directly before `bn`; its scale and shift count as biases, its statistics as buffers."""
-    rows = {row.name: row for row in Network.parse("[4x4x3] conv3-8 bn conv3-8 relu bn").account().rows}
+    """No bias directly before `bn`; its scale and shift count as biases, statistics as buffers."""
+    rows = {
+        row.name: row for row in Network.parse("[4x4x3] conv3-8 bn conv3-8 relu bn").account().rows
+    }
     assert (rows["conv1"].biases, rows["conv2"].biases) == (0, 8)
     assert (rows["bn1"].weights, rows["bn1"].biases, rows["bn1"].buffers) == (0, 16, 16)
 
@@ -169,7 +173,7 @@ def test_most_memory_early_most_parameters_late() -> None:
 
 
 def counts(said: str) -> dict[str, tuple[int, int]]:
-    """Rows and columns out of the words: `drops 1 row and 2 columns`, for each of the three kinds."""
+    """Rows and columns out of the words: `drops 1 row and 2 columns`, by what is said of them."""
     found = {}
     for part in filter(None, said.split(", ")):
         kind = "padding" if part.endswith(" of padding") else part.partition(" ")[0]
@@ -255,7 +259,7 @@ def test_counting_grows_with_the_layers_alone() -> None:
     assert large < 2.2 * small
 
 
-def test_nothing_here_loads_torch() -> None:
+def test_nothing_here_loads_torch(python: Run) -> None:
     """Reading and counting a network leave torch and numpy where they are."""
     program = (
         "import sys, striate\n"
@@ -265,8 +269,8 @@ def test_nothing_here_loads_torch() -> None:
         "found.budget, shares(found)\n"
         "print(sorted({'torch', 'numpy', 'sklearn'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = python("-c", program)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
 def test_options_go_by_name() -> None:
@@ -277,18 +281,12 @@ def test_options_go_by_name() -> None:
             network.account(**{option: "unheard"})
 
 
-def test_every_layer_answers_for_every_volume_it_takes() -> None:
-    """No count is negative, for any kind; volumes of one position included."""
-
-    @quick
-    @given(st.data())
-    def check(data: st.DataObject) -> None:
-        kind = data.draw(st.sampled_from(sorted(KINDS)))
-        met = data.draw(volumes(1, 5, 4))
-        drawn = SETTINGS[kind](data.draw, met) if kind in SETTINGS else {}
-        layer = fitting(KINDS[kind](**drawn), met)
-        if layer is not None:
-            numbers = (*layer.parameters(met), layer.buffers(met), layer.macs(met))
-            assert min(*numbers, layer.operations(met), *layer.saved(met)) >= 0
-
-    check()
+@quick
+@given(st.data(), st.sampled_from(sorted(KINDS)), volumes(1, 5, 4))
+def test_no_count_is_negative(data: st.DataObject, kind: str, met: Volume) -> None:
+    """Every kind of layer counts from 0, at volumes of one position too."""
+    drawn = SETTINGS[kind](data.draw, met) if kind in SETTINGS else {}
+    layer = fitting(KINDS[kind](**drawn), met)
+    if layer is not None:
+        numbers = (*layer.parameters(met), layer.buffers(met), layer.macs(met))
+        assert min(*numbers, layer.operations(met), *layer.saved(met)) >= 0

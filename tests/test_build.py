@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from striate.build import MODULES, build
 from striate.codes import codes
+from striate.errors import StriateError
 from striate.initialise import INITIALISATIONS, fans, initialise
 from striate.layers import KINDS, Conv, Volume
 from striate.modules import CeilConv2d
@@ -492,8 +493,8 @@ def test_dropout_only_in_training() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "basic(k) = add(conv3-k bn relu conv3-k bn | shortcut-k) relu\n[6x6x3] basic(4)*2 avgpool fc-3",
-        "[6x6x3] x: conv3-4 relu y: conv3-4 tanh add(id | @x | @y) fc-3 softmax\nhead h from @y: fc-2",
+        "b(k) = add(conv3-k bn relu conv3-k bn | shortcut-k) relu\n[6x6x3] b(4)*2 avgpool fc-3",
+        "[6x6x3] x: conv3-4 relu y: conv3-4 tanh add(id | @x | @y) fc-3\nhead h from @y: fc-2",
     ],
 )
 def test_export(text: str) -> None:
@@ -613,9 +614,9 @@ def test_constant_start_keeps_units_equal() -> None:
 
 
 def test_initialise_by_name() -> None:
-    """The schemes go by name, and an unknown one is a KeyError."""
+    """The schemes go by name, and an unknown one is said with those known."""
     assert {"he", "xavier", "small", "constant"} <= set(INITIALISATIONS)
-    with pytest.raises(KeyError):
+    with pytest.raises(StriateError, match="there is no initialisation 'no such'"):
         initialise(nn.Linear(2, 2), "no such")
 
 

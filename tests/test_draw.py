@@ -285,7 +285,7 @@ def test_str_is_the_table_of_a_pipe() -> None:
 def test_no_parameters() -> None:
     shown = str(Network.parse("[4x4x1] relu").table())
     assert "parameters  0 = 0 weights + 0 biases" in shown
-    assert "memory: 100% in input" in shown
+    assert "activations: 100% in input" in shown
 
 
 # -- HTML, Markdown, LaTeX, CSV, JSON

@@ -103,7 +103,7 @@ def depends(network: Network, step: Step) -> tuple[Tensor, Tensor]:
 def extent(
     output: Tensor, image: Tensor, axis: int, unit: int, across: range
 ) -> tuple[int, int] | None:
-    """The first and last row (column) of the image on which the units in one row (column) depend."""
+    """The first and last row (or column) of the image on which units in one row depend."""
     chosen = (unit, slice(across.start, across.stop))
     lines = output[0, :, *(chosen if axis == 0 else chosen[::-1])]
     (gradient,) = torch.autograd.grad(lines.sum(), image, retain_graph=True)
@@ -358,10 +358,10 @@ def test_squeeze_and_excitation() -> None:
 @pytest.mark.parametrize(
     ("name", "row", "size", "jump", "start"),
     [
-        # Araujo, Norris, Sim 2019, distill.pub/2019/computing-receptive-fields: stride 32, padding 90
+        # Araujo, Norris, Sim 2019, distill.pub/2019/computing-receptive-fields: padding 90
         ("vgg16", "maxpool5", 212, 32, -90),
-        # the same table: AlexNet v2, padding 64; with 227x227 and no padding in the first layer
-        ("alexnet-lecture", "maxpool3", 195, 32, None),
+        # the same table, AlexNet v2: padding 64
+        ("alexnet-lecture", "maxpool3", 195, 32, -64),
         # torchvision's stride in the 3x3 convolution, and the released model's in the first 1x1
         ("resnet50-torchvision", "bottleneck16.relu1", 427, 32, None),
         ("resnet50", "bottleneck16.relu1", 483, 32, None),

@@ -1,4 +1,4 @@
-"""Multiply-adds and operations: against torch's own counter, and against loops that count one by one."""
+"""Multiply-adds and operations: against torch's own counter, and against loops."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ FAMILIAR = {
     "[16x16x3] conv3-8 relu lrn x: inception(4, 3, 5) maxpool3/2(ceil) inception(8, 4, 6)"
     " avgpool dropout(0.4) fc-10 softmax\n"
     "head aux from @x: avgpool5/3(floor) conv1-8 relu fc-20 relu dropout(0.7) fc-10 softmax",
-    "dense": "[8x8x3] conv3-4 concat(id | bn relu conv3-4) concat(id | bn relu conv3-4) fc-10 softmax",
+    "dense": "[8x8x3] conv3-4 concat(id | bn relu conv3-4) concat(id | bn relu conv3-4) fc-10",
     "alexnet": "[19x19x3] conv5-8/2(pad=0) relu lrn maxpool3/2(floor) conv3-8(groups=2) relu"
     " maxpool3/2(ceil) fc-20 relu dropout(0.5) fc-10 softmax",
 }

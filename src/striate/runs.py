@@ -105,6 +105,7 @@ def create_run(
         "data": run.data,
         "classes": run.classes,
         "preparation": asdict(preparation),
+        "threads": torch.get_num_threads(),
         "versions": {
             "striate": __version__,
             "python": platform.python_version(),

@@ -21,6 +21,20 @@ from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepp
 
 AUXILIARY_WEIGHT = 0.3  # Szegedy et al. 2014, arXiv:1409.4842, section 5
 
+# Multiply-adds of a step's forward pass below which a second thread costs more than it brings:
+# LeNet-5 at batch 32 has 10 M, and trains several times slower on two busy cores than on one.
+SMALL_STEP = 100_000_000
+
+
+def use_threads(network: Network, batch: int) -> int:
+    """Give small networks one thread and leave large ones all; returns how many there are now.
+
+    The thread count is among what decides a run's last bits.
+    """
+    if batch * network.account().totals.macs < SMALL_STEP:
+        torch.set_num_threads(1)
+    return torch.get_num_threads()
+
 
 def initial(network: Network, recipe: Recipe) -> nn.Module:
     """The module with the weights that the recipe's seed and initialisation give it.

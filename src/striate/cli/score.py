@@ -21,6 +21,7 @@ def command(run: Path, data: str | None, format: str) -> None:
     from striate.errors import DataError
     from striate.evaluate import score
     from striate.runs import open_run
+    from striate.train import use_threads
 
     kept = open_run(run)
     source = data or kept.data
@@ -30,6 +31,7 @@ def command(run: Path, data: str | None, format: str) -> None:
             f"{source} has the classes {', '.join(test.classes)}, "
             f"but {run} was trained on {', '.join(kept.classes)}"
         )
+    use_threads(kept.network, 256)
     found = score(kept.model(), test, kept.preparation)
     if format == "json":
         print(json.dumps({**asdict(found), "data": source}))

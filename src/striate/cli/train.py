@@ -46,10 +46,11 @@ def command(net: str, data: str, epochs: int, seed: int, run: Path | None) -> No
     from striate.network import read
     from striate.records import Evaluated, Record
     from striate.runs import create_run
-    from striate.train import initial, train
+    from striate.train import initial, train, use_threads
 
     network, splits, recipe = read(net), load(data), Recipe(epochs=epochs, seed=seed)
     preparation = prepare(network, splits)
+    use_threads(network, recipe.batch)
     model = initial(network, recipe)
     kept = create_run(run, network, splits, preparation, recipe)
 
