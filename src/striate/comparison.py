@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from striate.account import Account, account
 from striate.draw.lines import Line, lines
 from striate.draw.table import label
-from striate.network import Network
+from striate.network import Network, read
 
 TOTALS = ("parameters", "macs", "activations", "kept_bytes", "training_peak_bytes")
 
@@ -43,8 +43,14 @@ class Comparison:
             yield name, getattr(self.left.totals, name), getattr(self.right.totals, name)
 
 
-def compare(left: Network, right: Network, convention: str = "paper") -> Comparison:
-    """Lines up two networks, as a text tool lines up two files."""
+def compare(left: Network | str, right: Network | str, convention: str = "paper") -> Comparison:
+    """Lines up two networks, as a text tool lines up two files.
+
+    Args:
+        left, right: each a Network, or what `read` takes.
+        convention: how FLOPs are counted.
+    """
+    left, right = (each if isinstance(each, Network) else read(each) for each in (left, right))
     accounts = account(left, convention), account(right, convention)
     changes = _changes(lines(accounts[0]), lines(accounts[1]), KEYS)
     return Comparison(*accounts, tuple(changes))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import NotationError, Source
 from striate.expand import expand
 from striate.layers import Layer, Softmax, Volume
-from striate.notation import read_script, write_script
+from striate.notation import read_script, read_volume, write_script
 from striate.notation.words import word_of
 from striate.steps import Expansion, Part, Step
 from striate.tree import Script, Sequence
@@ -84,13 +84,15 @@ class Network:
 
     def __repr__(self) -> str:
         volumes = f"{self.input} -> {self.output}"
-        return f"<Network {self.name or ''}: {volumes}, {len(self.steps):,} layers>"
+        name = f" {self.name}" if self.name else ""
+        return f"<Network{name}: {volumes}, {len(self.steps):,} layers>"
 
-    def with_input(self, input: tuple[int, int, int]) -> Network:
-        """The same words on another input volume, the checks left out where they no longer hold."""
+    def with_input(self, input: tuple[int, int, int] | str) -> Network:
+        """The same words on another input volume; the text's own checks are left out."""
         from striate.notation.edit import without_checks
 
-        return Network(without_checks(self.script, Volume(*input)))
+        volume = read_volume("x".join(map(str, input)) if isinstance(input, tuple) else str(input))
+        return Network(without_checks(self.script, volume))
 
     def account(self, **options: Any) -> Account:
         """Rows and totals: see `striate.account.account`."""

@@ -33,7 +33,7 @@ from striate.layers import (
     Volume,
 )
 from striate.layers.activation import Activation
-from striate.network import Network
+from striate.network import Network, read
 
 LECTURE = "[(CONV-RELU)*N-POOL?]*M-(FC-RELU)*K,SOFTMAX"
 BOUNDS = {"N": 5, "K": 2}  # "where N is usually up to ~5, M is large, 0 <= K <= 2" (lecture 7)
@@ -161,12 +161,17 @@ def _size(node: Node) -> int:
     return (sum(map(_size, node.parts)) or 1) * max(1, node.high or 1)
 
 
-def match(network: Network, pattern: str = LECTURE) -> Match:
+def match(network: Network | str, pattern: str = LECTURE) -> Match:
     """Asks whether a network follows a pattern, and with which counts. Counts are greedy.
+
+    Args:
+        network: a Network, or what `read` takes.
+        pattern: by default the lecture's.
 
     Raises:
         NotationError: the pattern is none.
     """
+    network = network if isinstance(network, Network) else read(network)
     tree = parse_pattern(pattern)
     every = list(network.main.steps())
     for step in every:
@@ -295,9 +300,9 @@ def within_bounds(found: Match) -> bool:
 def generate(
     input: tuple[int, int, int] = (32, 32, 3),
     classes: int = 10,
-    N: Iterable[int] = (1, 2, 3),
-    M: Iterable[int] = (1, 2, 3),
-    K: Iterable[int] = (0, 1, 2),
+    N: int | Iterable[int] = (1, 2, 3),
+    M: int | Iterable[int] = (1, 2, 3),
+    K: int | Iterable[int] = (0, 1, 2),
     pool: Iterable[bool] = (True,),
     filters: int = 16,
     units: int = 128,
@@ -318,7 +323,7 @@ def generate(
         filters: of the first stage.
         units: of each hidden fully connected layer.
     """
-    settings: Mapping[str, list[int]] = {"M": sorted(M), "N": sorted(N), "K": sorted(K)}
+    settings: Mapping[str, list[int]] = {"M": _sorted(M), "N": _sorted(N), "K": _sorted(K)}
     for stages, convs, hidden, pools in product(*settings.values(), pool):
         if pools and any(side % 2**stages for side in Volume(*input)[:2]):
             continue
@@ -330,3 +335,7 @@ def generate(
         made += [FullyConnected(units=units), Relu()] * hidden
         made += [FullyConnected(units=classes), Softmax()]
         yield Network.of(input, *made, name=f"N={convs} M={stages} K={hidden}")
+
+
+def _sorted(counts: int | Iterable[int]) -> list[int]:
+    return [counts] if isinstance(counts, int) else sorted(counts)

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -192,3 +193,6 @@ def _write(path: Path, content: bytes) -> None:
             os.close(folder)
     except OSError as reason:
         raise RunError(f"{path} cannot be written: {reason.strerror}") from None
+    finally:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)  # what an interrupted writing left

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from striate.account.budget import Budget, parse_memory
+from striate.account.amounts import parse_memory
+from striate.account.budget import Budget
 from striate.account.field import Axis, Field
 from striate.account.ledger import CONVENTIONS, Account, Row, Totals, account
 from striate.account.shares import Share, shares

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
-
-from striate.errors import StriateError
 
 if TYPE_CHECKING:
     from striate.account.ledger import Account, Row
-
-UNITS = {"": 1, "B": 1}
-UNITS |= {f"{prefix}B": 1000**n for n, prefix in enumerate("KMGT", 1)}
-UNITS |= {f"{prefix}IB": 1024**n for n, prefix in enumerate("KMGT", 1)}
 
 
 @dataclass(frozen=True)
@@ -52,18 +44,3 @@ def budget(account: Account, memory: int) -> Budget:
         return Budget(memory, batch, totals.training_bytes(batch), heaviest, "parameters", share)
     share = widest.kept / max(1, totals.kept_bytes)
     return Budget(memory, batch, totals.training_bytes(batch), widest, "activations", share)
-
-
-def parse_memory(text: str) -> int:
-    """Bytes from `8GB`, `512 MiB` or a plain number; GB is 10^9 bytes and GiB is 2^30.
-
-    Raises:
-        StriateError: the text is no amount of memory.
-    """
-    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?I?B?)\s*", text.upper())
-    if found:
-        unit = found[2] if found[2].endswith("B") or not found[2] else f"{found[2]}B"
-        amount = int(Fraction(found[1]) * UNITS.get(unit, 0))
-        if amount > 0:
-            return amount
-    raise StriateError(f"{text!r} is no amount of memory: say 8GB (10^9 bytes each) or 8GiB (2^30)")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from striate.account.amounts import parse_memory
 from striate.account.field import Field, fields
 from striate.account.memory import OPTIMISERS, PRECISIONS, Traffic, traffic
-from striate.errors import one_of
+from striate.errors import StriateError, one_of
 from striate.layers import Layer, Volume
 from striate.notation.words import word_of
 from striate.notation.write import write_word
@@ -118,7 +119,7 @@ class Totals:
         return self.training_bytes_fixed + batch * self.training_peak_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Account:
     """The rows and totals of a network under a convention."""
 
@@ -131,6 +132,11 @@ class Account:
     optimiser: str
     batch: int
     memory: int | None
+
+    def __repr__(self) -> str:
+        totals = self.totals
+        counts = f"{totals.parameters:,} parameters, {totals.macs:,} MACs"
+        return f"<Account of {len(self.rows)} rows: {counts}>"
 
     @cached_property
     def budget(self) -> Budget | None:
@@ -153,7 +159,7 @@ def account(
     network: Network,
     convention: str = "paper",
     batch: int = 1,
-    memory: int | None = None,
+    memory: int | str | None = None,
     precision: str = "float32",
     optimiser: str = "momentum",
 ) -> Account:
@@ -163,7 +169,7 @@ def account(
         network: any Network.
         convention: how FLOPs are counted: one of CONVENTIONS. MACs are counted the same in all.
         batch: images at a time, for the totals of a batch.
-        memory: bytes to train in, for the largest batch.
+        memory: bytes to train in, or a text such as 8GB, for the largest batch.
         precision: float32, bfloat16 or float16: the width of every value.
         optimiser: sgd, momentum or adam: what is kept beside each parameter.
 
@@ -172,6 +178,9 @@ def account(
     """
     flops = CONVENTIONS[one_of("convention", convention, CONVENTIONS)][1]
     width = PRECISIONS[one_of("precision", precision, PRECISIONS)]
+    if batch < 1:
+        raise StriateError(f"a batch has at least one image, not {batch}")
+    memory = parse_memory(str(memory)) if memory is not None else None
     copies = OPTIMISERS[one_of("optimiser", optimiser, OPTIMISERS)]
     apart = {step.index for step in network.steps if network.apart(step)}
     further = {step.index for head in network.expansion.heads.values() for step in head.steps()}

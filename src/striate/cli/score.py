@@ -31,6 +31,11 @@ def command(run: Path, data: str | None, format: str) -> None:
             f"{source} has the classes {', '.join(test.classes)}, "
             f"but {run} was trained on {', '.join(kept.classes)}"
         )
+    if any(a > b for a, b in zip(test.volume, kept.network.input, strict=True)):
+        raise DataError(
+            f"{source} has images of {test.volume}, but the network of {run} takes "
+            f"{kept.network.input}"
+        )
     use_threads(kept.network, 256)
     found = score(kept.model(), test, kept.preparation)
     if format == "json":

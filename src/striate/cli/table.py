@@ -48,18 +48,17 @@ def command(
     format: str,
 ) -> None:
     """Count a network: volumes, parameters, MACs, memory, fields."""
-    from striate.account import account, parse_memory
+    from striate.account import account
     from striate.network import read
-    from striate.notation.read import read_volume
 
     network = read(net)
     if input is not None:
-        network = network.with_input(read_volume(input))
+        network = network.with_input(input)
     counted = account(
         network,
         convention=convention,
         batch=batch,
-        memory=parse_memory(memory) if memory is not None else None,
+        memory=memory,
         precision=precision,
         optimiser=optimiser,
     )

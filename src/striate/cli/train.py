@@ -56,11 +56,17 @@ def command(net: str, data: str, epochs: int, seed: int, run: Path | None) -> No
 
     console = Console(stderr=True)
     records: list[Record] = []
-    for record in progress(train(model, splits, preparation, recipe), console):
-        records.append(record)
-        kept.record(record)
-        if isinstance(record, Evaluated):
-            kept.save(model)
+    try:
+        for record in progress(train(model, splits, preparation, recipe), console):
+            records.append(record)
+            kept.record(record)
+            if isinstance(record, Evaluated):
+                kept.save(model)
+    except KeyboardInterrupt:
+        saved = sum(isinstance(record, Evaluated) for record in records)
+        kept_what = f"the weights of epoch {saved}" if saved else "no weights yet"
+        console.print(f"stopped; {kept.path} holds {kept_what}", highlight=False)
+        raise SystemExit(130) from None
     if console.is_terminal:
         console.print(curve(records, min(console.width, 100)))
 

@@ -21,7 +21,7 @@ WIDE = 100  # columns of a terminal in which exact numbers have room
 LEAST_ROOM = 18  # columns for the layers' names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """A network's table: `print(network.table())`, or the last line of a notebook cell."""
 
@@ -76,7 +76,7 @@ class Table:
         not fit either, the last columns are left out.
         """
         work = "MACs" if self.account.convention == "paper" else "FLOPs"
-        shorter = ("layer", "volume", "params", work, "memory", "field")
+        shorter = ("layer", "volume", "params", work, "values", "field")
         exact = [self.columns, *(self.cells(line) for line in found)]
         rows = [shorter, *(self.cells(line, exact=False) for line in found)]
         for candidate, columns in ((exact, 6), *((rows, columns) for columns in (6, 5, 4, 3, 2))):
@@ -92,6 +92,10 @@ class Table:
 
     def __str__(self) -> str:
         return plain(self)
+
+    def __repr__(self) -> str:
+        """What a Python prompt shows: the table itself."""
+        return str(self)
 
     def _repr_html_(self) -> str:
         return "\n".join(self._html())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from striate.layers.settings import form_of, settings_of
+from striate.layers.settings import BadSetting, form_of, settings_of
 from striate.layers.volume import Parameters, Volume
 
 
@@ -62,7 +62,11 @@ class Layer:
         for name, each in settings_of(type(self)).items():
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, form_of(each).check(value))
+                try:
+                    object.__setattr__(self, name, form_of(each).check(value))
+                except BadSetting as error:
+                    message = f"{self.kind} cannot have {value!r} as its {name}: {error}"
+                    raise BadSetting(message) from None
 
     def volume(self, met: Volume) -> Volume:
         """The output volume. Raises Misfit where the layer cannot take the volume it meets."""

@@ -10,13 +10,14 @@ import math
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, Literal
 
+from striate.errors import StriateError
 from striate.layers.volume import Pair
 
 Role = Literal["kernel", "units", "stride", "option"]
 LARGEST = 2**31 - 1
 
 
-class BadSetting(ValueError):
+class BadSetting(StriateError, ValueError):
     """A value of the wrong type or out of range. The message says what is wanted."""
 
 

@@ -32,6 +32,21 @@ from striate.tree import (
     Word,
 )
 
+# What other notations and PyTorch call our words.
+SYNONYMS = {
+    **dict.fromkeys(("batchnorm", "batchnorm2d", "norm"), "bn"),
+    **dict.fromkeys(("linear", "dense", "full"), "fc"),
+    **dict.fromkeys(("conv2d", "convolution"), "conv"),
+    **dict.fromkeys(("convtranspose", "convtranspose2d", "upconv"), "deconv"),
+    **dict.fromkeys(("gap", "globalpool", "avg", "averagepool", "avgpool2d"), "avgpool"),
+    **dict.fromkeys(("pool", "maxpool2d", "max"), "maxpool"),
+    **dict.fromkeys(("localresponsenorm", "norm1", "norm2"), "lrn"),
+    **dict.fromkeys(("cat", "concatenate"), "concat( ... | ... )"),
+    **dict.fromkeys(("sum", "plus", "residual"), "add( ... | ... )"),
+    **dict.fromkeys(("identity", "skip"), "id"),
+    **dict.fromkeys(("swish",), "silu"),
+    **dict.fromkeys(("interpolate", "resize"), "upsample"),
+}
 MOST_ARGUMENTS = 500
 MOST_PARAMETERS = 100
 
@@ -110,6 +125,12 @@ class Reader(Values):
         inner, _, times = node.children
         body = self.sequence(inner.children if rule(inner) == "group" else [inner])
         count = self.number(times)
+        if rule(inner) == "word" and not isinstance(count, int) and inner.children[1] is not None:
+            repeated = f"({self.place(inner).text})*{count}"
+            message = "the `*` could repeat the word or belong to its width"
+            self.refuse(
+                node, message, f"say {repeated}, or bracket the width as in conv1-(4*{count})"
+            )
         if isinstance(count, int) and count < 1:
             self.refuse(times, "a group is repeated at least once")
         return Repeat(body, count, place=self.place(node))
@@ -189,8 +210,11 @@ class Reader(Values):
         name = token.lower()
         message = f"there is no layer or block {name!r} here"
         hint = nearest(kind, [*KINDS, *JOINS, *self.blocks])
+        elsewhere = SYNONYMS.get(name) or SYNONYMS.get(kind)
         if kind in JOINS:
             hint = f"its branches touch the word: {kind}( ... | ... )"
+        elif elsewhere:
+            hint = f"here it is called {elsewhere}"
         elif name in ("head", "from"):
             hint = "a head is written: head NAME from @LABEL: ..."
         elif name in self.labels:
@@ -210,7 +234,10 @@ class Reader(Values):
                 "units": "number of filters or units",
                 "stride": "stride",
             }
-            self.refuse(node, f"{kind} has no {what[role]}", _example(kind))
+            example = _example(kind)
+            if role == "kernel" and words.setting_for(kind, "units") and isinstance(value, int):
+                example = f"did you mean {kind}-{value}?"
+            self.refuse(node, f"{kind} has no {what[role]}", example)
         self.set(given, kind, name, value, node)
 
     def option(self, given: dict[str, Any], kind: str, position: int, node: Node) -> None:
@@ -228,6 +255,8 @@ class Reader(Values):
             hint = nearest(text, options) if options else f"{kind} takes no options"
             if text in options:
                 hint = f"say which: {text}=..."
+            elif text in KINDS:
+                hint = f"{text} is a word of its own"
             raise UnknownWord(f"{kind} has no option {text!r}", self.place(node), hints=[hint])
         self.set(given, kind, name, value, node)
 
@@ -235,6 +264,11 @@ class Reader(Values):
         self, given: dict[str, Any], kind: str, name: str, value: Any, node: Node | Token
     ) -> None:
         if isinstance(value, str) and not words.is_choice(kind, name):
+            if value in ("same", "valid"):
+                message = f"the {name} of {kind} is a number, not {value!r}"
+                self.refuse(
+                    node, message, "without pad a convolution keeps the size; valid is pad=0"
+                )
             self.no_parameter(node, value, f"the {name} of {kind} is a number")
         several = words.is_list(kind, name)
         if name in given and not several:

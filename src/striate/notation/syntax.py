@@ -7,8 +7,11 @@ import re
 from lark.exceptions import UnexpectedEOF, UnexpectedInput
 
 from striate.errors import NotationError, Place, Source
+from striate.layers import KINDS
+from striate.layers.settings import settings_of
 
 MOST_EXPECTED = 5
+OPTIONS = {name for kind in KINDS.values() for name in settings_of(kind)}
 
 _FRIENDLY = {
     "NAME": "a name",
@@ -87,12 +90,31 @@ def _beginning(body: str) -> list[str]:
     return [_DEFINITION] if re.match(r"\w+\s*=", body) else _BEGIN
 
 
+def _open_bracket(before: str) -> str:
+    """The text up to and with the last bracket that is still open."""
+    depth = 0
+    for at in range(len(before) - 1, -1, -1):
+        depth += {"(": 1, ")": -1}.get(before[at], 0)
+        if depth == 1:
+            return before[: at + 1]
+    return ""
+
+
 def _advice(token: str, before: str, expected: set[str]) -> list[str]:
     """What helps with some mistakes better than a list of what could stand there."""
+    option = re.search(r"(\w+)\s*$", before)
+    if token == "=" and option and option[1].lower() in OPTIONS:
+        return [f"options stand in brackets that touch the word: conv3-16({option[1]}=...)"]
     if token == "=":
         return [_DEFINITION]
+    if token in (",", ";") and re.search(r"(add|concat)\($", _open_bracket(before), re.IGNORECASE):
+        return ["branches are separated by |"]
     if token in (",", ";") and "JOIN" in expected:
         return ["white space alone separates words"]
+    if token == "." and re.search(r"\d$", before):
+        return ["a number with a point stands in brackets, as in dropout(0.5)"]
+    if token == ":" and option:
+        return [f"the colon touches the label: {option[1]}: relu"]
     if token == "|":
         joins = "add( ... | ... ) and concat( ... | ... )"
         return [f"only {joins} have branches; the bracket touches the word"]

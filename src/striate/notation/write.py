@@ -90,6 +90,7 @@ class _Writer:
                 return f"{block}({', '.join(self.argument(block, *each) for each in arguments)})"
             case Repeat(body, times):
                 bare = len(body) == 1 and isinstance(body[0], Word | Call | Branches) and times != 1
+                bare = bare and (isinstance(times, int) or not isinstance(body[0], Word))
                 inner = self.sequence(body) if bare else f"({self.sequence(body)})"
                 return inner if times == 1 else f"{inner}*{_amount(times)}"
             case Branches(kind, branches):
