@@ -160,7 +160,7 @@ def test_folding_loses_nothing_in_the_zoo(name: str) -> None:
         ("[8x8x2] g: (conv3-2 relu)*4", ["input", "g", "  4 × conv3-2 relu"]),
         (
             "[8x8x2] g: (conv3-2 conv1-2)*2",
-            ["input", "2 × g", "  conv3-2", "  conv1-2"],
+            ["input", "g", "  2 × group", "    conv3-2", "    conv1-2"],
         ),
         (
             "f() = conv3-2 relu\n[8x8x2] f() maxpool2 f()*2",
@@ -264,8 +264,8 @@ def test_narrow_tables_leave_columns_out() -> None:
     }
     assert headings == {
         100: ["layer", "volume", "parameters", "MACs", "activations", "field"],
-        80: ["layer", "volume", "params", "MACs", "memory", "field"],
-        60: ["layer", "volume", "params", "MACs", "memory"],
+        80: ["layer", "volume", "params", "MACs", "values", "field"],
+        60: ["layer", "volume", "params", "MACs", "values"],
         40: ["layer", "volume"],
         20: ["layer", "volume"],
     }

@@ -112,13 +112,15 @@ class _Builder:
         at = part.entry
         named = [(_attribute(child.name.rpartition(".")[2]), child) for child in part.children]
         taken = {name for name, _ in named}
+        if part.kind == "network":
+            taken |= {_attribute(name) for name in self.network.expansion.heads}
         for name, child in named:
             entry = child.entry if isinstance(child, Part) else child.inputs[0]
             if entry != at:
                 children[_free(f"{name}_from", taken)] = modules.Recall(self.key(entry))
             if isinstance(child, Part):
                 children[name] = self.part(child)
-                at = child.exit
+                at = self.given(child.exit)
                 if child.kind in layers.JOINS and at in self.remote:
                     keeps[name] = self.key(at)
                 continue
@@ -132,12 +134,13 @@ class _Builder:
             at = child.index
             if at in self.remote:
                 keeps[name] = self.key(at)
-        if part.exit != at and not self._is_apart(part.exit):
-            children[_free("exit_from", {*taken, *children})] = modules.Recall(self.key(part.exit))
+        if (given := self.given(part.exit)) != at:
+            children[_free("exit_from", {*taken, *children})] = modules.Recall(self.key(given))
         return children, keeps
 
-    def _is_apart(self, index: int) -> bool:
-        return index != INPUT and self.network.apart(self.network.steps[index])
+    def given(self, index: int) -> int:
+        """As the function of that name."""
+        return _given(self.network, index)
 
     def part(self, part: Part) -> nn.Module:
         if part.kind not in layers.JOINS:
@@ -171,6 +174,12 @@ class _Builder:
         return _unflatten(step.met) if was_flat and spatial else None
 
 
+def _given(network: Network, index: int) -> int:
+    """The step whose volume the module gives on: of a softmax apart, the one that it meets."""
+    apart = index != INPUT and network.apart(network.steps[index])
+    return network.steps[index].inputs[0] if apart else index
+
+
 def _remote(network: Network) -> Iterable[int]:
     """The volumes that something other than the next word reads."""
 
@@ -181,15 +190,15 @@ def _remote(network: Network) -> Iterable[int]:
                 if child.entry != at:
                     yield child.entry
                 yield from walk(child)
-                at = child.exit
+                at = _given(network, child.exit)
             elif part.kind not in layers.JOINS:
                 if child.inputs[0] != at:
                     yield child.inputs[0]
-                at = child.index
+                at = _given(network, child.index)
             if part.kind in layers.JOINS:
                 at = part.entry
-        if part.exit != at and part.kind not in layers.JOINS:
-            yield part.exit
+        if (given := _given(network, part.exit)) != at and part.kind not in layers.JOINS:
+            yield given
 
     yield from walk(network.main)
     for head in network.expansion.heads.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import NotationError, Source
 from striate.expand import expand
 from striate.layers import Layer, Softmax, Volume
+from striate.layers.settings import LARGEST
 from striate.notation import read_script, read_volume, write_script
 from striate.notation.words import word_of
 from striate.steps import Expansion, Part, Step
@@ -34,6 +36,12 @@ class Network:
     expansion: Expansion = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not all(isinstance(side, int) and 1 <= side <= LARGEST for side in self.input):
+            raise NotationError(f"{self.input} is no volume: its sides go from 1 to {LARGEST:,}")
+        for key, value in self.script.front:
+            one_line = value and value == value.strip() and "\n" not in value
+            if not (one_line and re.fullmatch(r"[a-z_][a-z0-9_ -]*", key)):
+                raise NotationError(f"front matter cannot hold {key!r}: {value!r}")
         object.__setattr__(self, "expansion", expand(self.script))
 
     @classmethod

@@ -23,7 +23,7 @@ def parse_memory(text: str) -> int:
     if found:
         unit = found[2] if found[2].endswith("B") or not found[2] else f"{found[2]}B"
         amount = int(Fraction(found[1]) * UNITS.get(unit, 0))
-        if not found[2] and amount < SMALLEST_BARE:
+        if not found[2] and 0 < amount < SMALLEST_BARE:
             raise StriateError(f"{text!r} is so many bytes: did you mean {text.strip()}GB?")
         if amount > 0:
             return amount

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import gcd, lcm
 
 from striate.layers import Join, Reach, Volume
@@ -55,6 +55,7 @@ def hull(seen: Sequence[Interval]) -> Interval:
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
+@lru_cache(maxsize=4096)
 def through(sight: Sight | None, reach: Reach) -> Sight | None:
     """What is seen through one more layer; None where the pattern is too long to be followed."""
     if sight is None or reach == SAME_PLACE:
@@ -163,16 +164,14 @@ def joined(axes: Sequence[Axis], outputs: int) -> Axis:
         narrows = [Sight(longest, each.table[:1]) for each in narrows]
     narrow = min(narrows, key=lambda each: each.size)
     if len({each.jump for each in sights}) > 1:
-        return Axis(max(sights, key=lambda each: each.size), narrow, False)
-    together_ = together(sights)
-    centred = all(
-        _centres(each, together_.period) == _centres(sights[0], together_.period) for each in sights
-    )
-    return Axis(together_, narrow, centred and all(axis.aligned for axis in axes))
+        return Axis(None, None, False)  # no pattern holds for all outputs
+    period = lcm(*(each.period for each in sights))
+    centred = len({_centres(each, period) for each in sights}) == 1
+    return Axis(together(sights), narrow, centred and all(axis.aligned for axis in axes))
 
 
-def _centres(sight: Sight, period: int) -> list[int | None]:
-    return [seen and seen[0] + seen[1] for seen in map(sight.at, range(lcm(period, sight.period)))]
+def _centres(sight: Sight, period: int) -> tuple[int | None, ...]:
+    return tuple(seen and seen[0] + seen[1] for seen in map(sight.at, range(period)))
 
 
 @dataclass(frozen=True)

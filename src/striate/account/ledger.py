@@ -11,10 +11,10 @@ from striate.account.amounts import parse_memory
 from striate.account.field import Field, fields
 from striate.account.memory import OPTIMISERS, PRECISIONS, Traffic, traffic
 from striate.errors import StriateError, one_of
-from striate.layers import Layer, Volume
+from striate.layers import JOINS, Layer, Volume
 from striate.notation.words import word_of
 from striate.notation.write import write_word
-from striate.steps import Part, Step
+from striate.steps import Step
 
 if TYPE_CHECKING:
     from striate.account.budget import Budget
@@ -81,7 +81,7 @@ class Row:
         """The layer as the notation writes it; a join by its bare name."""
         if self.layer is None:
             return "input"
-        return self.kind if self.kind in ("add", "concat") else write_word(word_of(self.layer))
+        return self.kind if self.kind in JOINS else write_word(word_of(self.layer))
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,9 @@ def account(
     width = PRECISIONS[one_of("precision", precision, PRECISIONS)]
     if batch < 1:
         raise StriateError(f"a batch has at least one image, not {batch}")
-    memory = parse_memory(str(memory)) if memory is not None else None
+    memory = parse_memory(memory) if isinstance(memory, str) else memory
+    if memory is not None and memory < 1:
+        raise StriateError(f"there is no training in {memory} bytes")
     copies = OPTIMISERS[one_of("optimiser", optimiser, OPTIMISERS)]
     apart = {step.index for step in network.steps if network.apart(step)}
     further = {step.index for head in network.expansion.heads.values() for step in head.steps()}
@@ -246,8 +248,3 @@ def _totals(
         parameters_with_heads=with_heads,
         macs_with_heads=macs + sum(row.macs for row in further),
     )
-
-
-def part_rows(account: Account, part: Part) -> list[Row]:
-    """The rows of a part of the network."""
-    return [account.row(step) for step in part.steps()]

@@ -2,7 +2,8 @@
 
 Everything is counted from the text. Volumes are counted as the plain module allocates them, layer
 by layer, without in-place tricks; workspaces of the kernels and the allocator's slack are not
-included, so that the figures are lower bounds for a real device.
+included, so that the peaks are lower bounds for a real device (but for `subsample`, whose backward
+pass PyTorch does in two operations: there a real run can hold one output volume less).
 """
 
 from __future__ import annotations

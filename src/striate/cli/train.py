@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from striate.cli.arguments import net
 from striate.recipes import Recipe
+
+if TYPE_CHECKING:
+    from striate.network import Network
 
 
 @click.command("train")
@@ -51,22 +57,22 @@ def command(net: str, data: str, epochs: int, seed: int, run: Path | None) -> No
     network, splits, recipe = read(net), load(data), Recipe(epochs=epochs, seed=seed)
     preparation = prepare(network, splits)
     use_threads(network, recipe.batch)
-    model = initial(network, recipe)
-    kept = create_run(run, network, splits, preparation, recipe)
-
     console = Console(stderr=True)
     records: list[Record] = []
-    try:
-        for record in progress(train(model, splits, preparation, recipe), console):
-            records.append(record)
-            kept.record(record)
-            if isinstance(record, Evaluated):
-                kept.save(model)
-    except KeyboardInterrupt:
-        saved = sum(isinstance(record, Evaluated) for record in records)
-        kept_what = f"the weights of epoch {saved}" if saved else "no weights yet"
-        console.print(f"stopped; {kept.path} holds {kept_what}", highlight=False)
-        raise SystemExit(130) from None
+    with _memory_explained(network, recipe.batch):
+        model = initial(network, recipe)
+        kept = create_run(run, network, splits, preparation, recipe)
+        try:
+            for record in progress(train(model, splits, preparation, recipe), console):
+                records.append(record)
+                kept.record(record)
+                if isinstance(record, Evaluated):
+                    kept.save(model)
+        except KeyboardInterrupt:
+            saved = sum(isinstance(record, Evaluated) for record in records)
+            held = f"the weights of epoch {saved}" if saved else "no weights yet"
+            console.print(f"stopped; {kept.path} holds {held}", highlight=False)
+            raise SystemExit(130) from None
     if console.is_terminal:
         console.print(curve(records, min(console.width, 100)))
 
@@ -74,3 +80,18 @@ def command(net: str, data: str, epochs: int, seed: int, run: Path | None) -> No
     kept.record(Evaluated(epochs, "test", tested, records[-1].seconds))
     print(f"test error {tested.top1_error:.2%} (top-1, {tested.count:,} images)")
     print(f"run {kept.path}")
+
+
+@contextmanager
+def _memory_explained(network: Network, batch: int) -> Iterator[None]:
+    """Says what training needs where PyTorch or NumPy cannot have it."""
+    from striate.draw.numbers import in_bytes
+    from striate.errors import RunError
+
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # PyTorch's CPU allocator raises RuntimeError
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        needed = in_bytes(network.account().totals.training_bytes(batch))
+        raise RunError(f"memory ran out: a step of {batch} images needs {needed}") from None

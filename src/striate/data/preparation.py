@@ -56,11 +56,18 @@ def prepare(network: Network, splits: Splits) -> Preparation:
     """
     train, classes = splits.train, len(splits.train.classes)
     _margins(train.volume, network.input)
-    if network.output != (1, 1, classes):
-        raise DataError(
-            f"{splits.source} has {classes} classes, but the network ends in a volume of "
-            f"{network.output}: let its text end in fc-{classes} softmax"
-        )
+    outputs = {"the network": network.expansion.output}
+    outputs |= {f"its head {name}": step for name, step in network.expansion.head_outputs.items()}
+    for what, step in outputs.items():
+        if (found := network.steps[step].volume) != (1, 1, classes):
+            raise DataError(
+                f"{splits.source} has {classes} classes, but {what} ends in a volume of "
+                f"{found}: let its text end in fc-{classes} softmax"
+            )
+    if not network.account().totals.parameters:
+        raise DataError("the network has no weights or biases, so that there is nothing to learn")
+    if len(train) < 2:
+        raise DataError(f"{splits.source} has {len(train)} training image: too few to learn from")
     return Preparation(network.input, *_measured(train, network.input))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def load(source: str | Path, *, seed: int = 0) -> Splits:
     name = str(source)
     if name in NAMED:
         training, test = NAMED[name]()
-    elif (folder := Path(name).expanduser()).is_dir():
+    elif (folder := Path(os.path.expanduser(name))).is_dir():
         training, test = _idx_folder(folder)
     else:
         raise DataError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from striate.account import Account, Row
 from striate.layers import JOINS
@@ -160,10 +160,8 @@ class _Entries:
         """A block or a group with what is in it; a join with its branches."""
         if part.kind not in JOINS:
             inner = fold(self.of(part))
-            title = part.title or part.kind
-            if len(inner) == 1 and inner[0].title == GROUP:
-                return replace(inner[0], title=title)
-            return Entry(title=title, inner=inner, given=None if inner else self.row(part.exit))
+            given = None if inner else self.row(part.exit)
+            return Entry(title=part.title or part.kind, inner=inner, given=given)
         branches, join = part.children[:-1], part.children[-1]
         assert isinstance(join, Step)
         found = []

@@ -61,11 +61,11 @@ def _share(share: Share) -> str:
     alone = f"{percent(share.largest_fraction)} in {share.largest.name}"
     if share.largest_fraction == share.fraction:
         return f"{WORDS[share.what]}: {alone}"
-    layers = f"half of it in {', '.join(row.name for row in share.half)}"
+    layers = f"half of all in {', '.join(row.name for row in share.half)}"
     if len(share.half) == 1:
         layers = f"{alone} alone"
     elif len(share.half) > 4:
-        layers = f"half of it in {len(share.half)} layers"
+        layers = f"half of all in {len(share.half)} layers"
     return f"{WORDS[share.what]}: {percent(share.fraction)} in {share.kind} layers, {layers}"
 
 

@@ -116,7 +116,7 @@ class Table:
         yield "</dl>"
 
 
-def label(line: Line, room: int = 1000) -> str:
+def label(line: Line, room: int = 10**9) -> str:
     """The first cell: indented, branches drawn, repetitions counted, wrapped to the room."""
     times = f"{line.times} × " if line.times > 1 else ""
     hanging = f"{line.rest}  "

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from lark import Token
 
-from striate.errors import Source, UnknownWord, nearest
+from striate.errors import Place, Source, UnknownWord, nearest
 from striate.layers import JOINS, KINDS
 from striate.layers.settings import LARGEST, BadSetting, settings_of
 from striate.layers.volume import Pair, Volume
@@ -104,9 +104,10 @@ class Reader(Values):
         self.parameters = frozenset()
 
     def head(self, node: Node) -> Head:
-        _, name, reference, *body = node.children
+        word, name, reference, *body = node.children
         items = tuple(self.item(each) for each in body)
-        return Head(name.lower(), reference[1:].lower(), items, place=self.place(node))
+        place = Place(self.source, word.start_pos, reference.end_pos)
+        return Head(name.lower(), reference[1:].lower(), items, place=place)
 
     # -- items
 
@@ -188,6 +189,13 @@ class Reader(Values):
         if kind not in KINDS:
             self.unknown(token, kind)
         given: dict[str, Any] = {}
+        if (
+            kernel
+            and amount is None
+            and words.setting_for(kind, "units")
+            and not words.setting_for(kind, "kernel")
+        ):
+            self.refuse(token, f"{kind} has no kernel size", f"did you mean {kind}-{kernel}?")
         if kernel is not None:
             self.part(given, kind, "kernel", self.pair_or_whole(token, kernel), token)
         if amount is not None:
@@ -234,10 +242,7 @@ class Reader(Values):
                 "units": "number of filters or units",
                 "stride": "stride",
             }
-            example = _example(kind)
-            if role == "kernel" and words.setting_for(kind, "units") and isinstance(value, int):
-                example = f"did you mean {kind}-{value}?"
-            self.refuse(node, f"{kind} has no {what[role]}", example)
+            self.refuse(node, f"{kind} has no {what[role]}", _example(kind))
         self.set(given, kind, name, value, node)
 
     def option(self, given: dict[str, Any], kind: str, position: int, node: Node) -> None:

@@ -111,7 +111,7 @@ def _advice(token: str, before: str, expected: set[str]) -> list[str]:
         return ["branches are separated by |"]
     if token in (",", ";") and "JOIN" in expected:
         return ["white space alone separates words"]
-    if token == "." and re.search(r"\d$", before):
+    if token == "." and re.search(r"[a-z_]-?\d+$", before, re.IGNORECASE):
         return ["a number with a point stands in brackets, as in dropout(0.5)"]
     if token == ":" and option:
         return [f"the colon touches the label: {option[1]}: relu"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import MISSING
 from functools import lru_cache
 from typing import Any
 
-from striate.errors import Misfit
+from striate.errors import Misfit, StriateError
 from striate.layers import JOINS, KINDS, Layer
 from striate.layers.settings import BadSetting, Choice, Wholes, form_of, settings_of
 from striate.tree import Name, Operation, Settings, Word, number_value
@@ -113,18 +114,14 @@ def missing(kind: str, given: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name, each in settings_of(KINDS[kind]).items()
-        if name not in given and not _optional(each.default)
+        if name not in given and each.default is MISSING
     ]
-
-
-def _optional(default: object) -> bool:
-    from dataclasses import MISSING
-
-    return default is not MISSING
 
 
 def word_of(layer: Layer) -> Word:
     """The word for a layer, as `layer_of` reads it."""
+    if layer.kind not in KINDS:
+        raise StriateError(f"{layer.kind} joins branches and is no word by itself")
     given = {name: getattr(layer, name) for name in settings_of(type(layer))}
     return Word(layer.kind, canonical(layer.kind, given))
 

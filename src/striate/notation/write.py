@@ -90,7 +90,8 @@ class _Writer:
                 return f"{block}({', '.join(self.argument(block, *each) for each in arguments)})"
             case Repeat(body, times):
                 bare = len(body) == 1 and isinstance(body[0], Word | Call | Branches) and times != 1
-                bare = bare and (isinstance(times, int) or not isinstance(body[0], Word))
+                if bare and not isinstance(times, int) and isinstance(body[0], Word):
+                    bare = "-" not in write_word(body[0])  # conv1-4*k could mean conv1-(4*k)
                 inner = self.sequence(body) if bare else f"({self.sequence(body)})"
                 return inner if times == 1 else f"{inner}*{_amount(times)}"
             case Branches(kind, branches):
