@@ -290,6 +290,26 @@ def test_softmax_that_something_reads_is_not_apart() -> None:
     assert scores["h"].shape == (2, 2)
 
 
+def test_a_softmax_apart_need_not_be_the_last_word() -> None:
+    """Where the text goes back to it by its label, the scores are those that it met."""
+    network = Network.parse("[8x8x1] a: fc-10 s: softmax @a y: relu @s\nhead h from @y: fc-2")
+    module = build(network).train()
+    images = torch.randn(4, 1, 8, 8)
+    scores = module(images)["main"]
+    torch.testing.assert_close(scores, module.a(images.flatten(1)))
+    assert scores.min() < 0
+
+
+def test_a_head_keeps_its_name_from_helpers() -> None:
+    """The module that flattens before fc1 gives way to a head of that name."""
+    network = Network.parse("[8x8x1] x: conv3-8 relu fc-10 softmax\nhead fc1_input from @x: fc-2")
+    scores = build(network).train()(torch.randn(2, 1, 8, 8))
+    assert {name: tuple(each.shape) for name, each in scores.items()} == {
+        "main": (2, 10),
+        "fc1_input": (2, 2),
+    }
+
+
 # -- what single layers compute
 
 

@@ -136,6 +136,21 @@ def test_folding_loses_nothing(network: Network) -> None:
     assert [(row.word, row.volume, row.parameters, row.macs) for row in spelt] == key
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "b() = (conv3-8 relu conv1-8)*3\n[8x8x8] b() b()",
+        "[8x8x8] (g: (conv3-8 relu conv1-8)*3)*2 fc-3",
+    ],
+)
+def test_repetitions_within_repetitions_add_up(text: str) -> None:
+    """The lines at the margin sum to the totals, however the groups nest."""
+    counted = account(Network.parse(text))
+    outer = [line for line in lines(counted) if line.depth == 0]
+    assert sum(line.parameters for line in outer) == counted.totals.parameters
+    assert sum(line.flops for line in outer) == counted.totals.flops
+
+
 @pytest.mark.parametrize("name", zoo.names())
 def test_folding_loses_nothing_in_the_zoo(name: str) -> None:
     counted = counted_zoo(name)

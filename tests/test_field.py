@@ -437,3 +437,24 @@ def test_an_axis_alone() -> None:
     """The input sees itself."""
     assert Field().size == (1, 1)
     assert Axis().offset == Axis().start == 0
+
+
+def test_unlike_jumps_are_unknown() -> None:
+    """Behind a join of paths that step differently no pattern holds, and none is claimed."""
+    text = "[32x32x8] concat(conv3-8/2(floor) | conv17-8(pad=0)) conv3-8"
+    last = Network.parse(text).account().rows[-1]
+    assert last.field.size == (None, None)
+    assert not last.field.aligned
+
+
+def test_paths_of_other_periods_may_share_their_centres() -> None:
+    """A pool and a transposed convolution that undoes it are centred as a plain convolution is."""
+    text = "[7x7x8] add( maxpool3/2(pad=1) deconv3-8/2(pad=1) | conv7-8 )"
+    last = Network.parse(text).account().rows[-1]
+    assert last.field.aligned
+
+
+def test_a_long_chain_of_upsampling_is_counted_once() -> None:
+    """Every stage repeats the first one's pattern, and is not worked out again."""
+    account = Network.parse("[64x64x1] (upsample1023 maxpool1023)*50").account()
+    assert len(account.rows) == 101

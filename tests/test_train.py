@@ -20,7 +20,7 @@ from striate.evaluate import score
 from striate.network import read
 from striate.recipes import Recipe, from_toml, to_toml
 from striate.records import Ended, EpochEnded, Evaluated, Started, Stepped
-from striate.train import AUXILIARY_WEIGHT, initial, train
+from striate.train import AUXILIARY_WEIGHT, initial, train, use_threads
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 RECIPE = Recipe(epochs=3, batch=10, learning_rate=0.1)
@@ -185,3 +185,35 @@ def test_train_and_score_as_commands(run: Run, tmp_path: Path) -> None:
     found = json.loads(scored.stdout)
     assert error == f"test error {found['top1_error']:.2%} (top-1, 359 images)"
     assert found["count"] == 359 and found["top5_error"] <= found["top1_error"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[8x8x1] rbf-10", "nothing to learn"),
+        (
+            "[8x8x1] x: relu fc-10 softmax\nhead a from @x: fc-5",
+            "its head a ends in a volume of 1x1x5",
+        ),
+        ("[8x8x1] fc-2000000000 fc-10", "memory ran out: a step of 32 images needs"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(run: Run, tmp_path: Path, text: str, message: str) -> None:
+    """Without a traceback, and without a run folder that would stand in the way."""
+    folder = tmp_path / "run"
+    ran = run("train", text, "--data", "digits", "--run", str(folder))
+    assert ran.returncode == 1
+    assert message in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not folder.exists()
+
+
+def test_small_networks_train_on_one_thread() -> None:
+    """A step too small to share gets one thread; a large one leaves them as they are."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert use_threads(read("vgg16"), 32) == 2
+        assert use_threads(read("lenet5"), 32) == 1
+    finally:
+        torch.set_num_threads(before)
