@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from striate.errors import (
@@ -315,12 +316,9 @@ class _Expander:
 
     def settle_biases(self) -> None:
         """A bias that nothing took away is there."""
-        settled: dict[Layer, Layer] = {}
         for step in self.steps:
             if getattr(step.layer, "bias", "") == "auto":
-                if step.layer not in settled:
-                    settled[step.layer] = _with_bias(step.layer, "yes")
-                step.layer = settled[step.layer]
+                step.layer = _with_bias(step.layer, "yes")
 
     def refuse_unused(self, outputs: set[int]) -> None:
         """A volume that nothing reads is a mistake, not a network."""
@@ -373,6 +371,7 @@ def _too_large(volume: Volume) -> Misfit | None:
     return Misfit(f"makes a {volume} volume", f"no side may be above {LARGEST:,}")
 
 
+@lru_cache(maxsize=4096)
 def _with_bias(layer: Layer, bias: str) -> Layer:
     return replace(layer, bias=bias)  # type: ignore[call-arg]  # only called where there is one
 

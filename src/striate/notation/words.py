@@ -118,6 +118,7 @@ def missing(kind: str, given: Mapping[str, Any]) -> list[str]:
     ]
 
 
+@lru_cache(maxsize=4096)
 def word_of(layer: Layer) -> Word:
     """The word for a layer, as `layer_of` reads it."""
     if layer.kind not in KINDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from functools import lru_cache
 from typing import Any
 
 from striate.layers import KINDS, Pair
@@ -123,6 +124,7 @@ def _amount(number: Number) -> str:
     return f"({number})" if isinstance(number, Operation) else str(number)
 
 
+@lru_cache(maxsize=4096)
 def write_word(word: Word) -> str:
     """`conv3-64/2(pad=1)`: kernel, units, stride, then the options in the kind's order."""
     given = dict(word.settings)
