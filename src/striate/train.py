@@ -21,8 +21,8 @@ from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepp
 
 AUXILIARY_WEIGHT = 0.3  # Szegedy et al. 2014, arXiv:1409.4842, section 5
 
-# Multiply-adds of a step's forward pass below which a second thread costs more than it brings:
-# LeNet-5 at batch 32 has 10 M, and trains several times slower on two busy cores than on one.
+# Multiply-adds of a step's forward pass below which one thread is the safer choice: a second brings
+# at most a sixth on an idle machine, and on a busy one costs several times the whole (bench/LOG.md).
 SMALL_STEP = 100_000_000
 
 
