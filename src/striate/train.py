@@ -22,7 +22,7 @@ from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepp
 AUXILIARY_WEIGHT = 0.3  # Szegedy et al. 2014, arXiv:1409.4842, section 5
 
 # Multiply-adds of a step's forward pass below which one thread is the safer choice: a second brings
-# at most a sixth on an idle machine, and on a busy one costs several times the whole (bench/LOG.md).
+# at most a sixth on an idle machine, and on a busy one costs many times the whole (bench/LOG.md).
 SMALL_STEP = 100_000_000
 
 
