@@ -47,7 +47,8 @@ def compare(left: Network | str, right: Network | str, convention: str = "paper"
     """Lines up two networks, as a text tool lines up two files.
 
     Args:
-        left, right: each a Network, or what `read` takes.
+        left: a Network, or what `read` takes.
+        right: the same, to compare it with.
         convention: how FLOPs are counted.
     """
     left, right = (each if isinstance(each, Network) else read(each) for each in (left, right))
