@@ -440,3 +440,16 @@ def test_counting_loads_nothing_slow(python: Run) -> None:
         "score --help",
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")
+
+
+def test_choices_are_those_of_the_library() -> None:
+    """The command line repeats the names so that its help need not load what they name."""
+    from striate.account.ledger import CONVENTIONS
+    from striate.account.memory import OPTIMISERS, PRECISIONS
+    from striate.cli import table
+    from striate.draw.formats import FORMATS
+
+    assert set(table.FORMATS) == {"text", *FORMATS}
+    assert tuple(CONVENTIONS) == table.CONVENTIONS
+    assert set(table.PRECISIONS) == set(PRECISIONS)
+    assert tuple(OPTIMISERS) == table.OPTIMISERS

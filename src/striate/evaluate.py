@@ -13,8 +13,12 @@ from striate.data import Images, Preparation
 from striate.errors import RunError
 from striate.records import Score
 
+BATCH = 256  # images at a time
 
-def score(model: nn.Module, images: Images, preparation: Preparation, *, batch: int = 256) -> Score:
+
+def score(
+    model: nn.Module, images: Images, preparation: Preparation, *, batch: int = BATCH
+) -> Score:
     """Score a model on images, in evaluation mode and without gradients; its mode is restored.
 
     Args:

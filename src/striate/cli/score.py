@@ -19,7 +19,7 @@ def command(run: Path, data: str | None, format: str) -> None:
     """Say a run's top-1 and top-5 error on test images."""
     from striate.data import load
     from striate.errors import DataError
-    from striate.evaluate import score
+    from striate.evaluate import BATCH, score
     from striate.runs import open_run
     from striate.train import use_threads
 
@@ -36,7 +36,7 @@ def command(run: Path, data: str | None, format: str) -> None:
             f"{source} has images of {test.volume}, but the network of {run} takes "
             f"{kept.network.input}"
         )
-    use_threads(kept.network, 256)
+    use_threads(kept.network, BATCH)
     found = score(kept.model(), test, kept.preparation)
     if format == "json":
         print(json.dumps({**asdict(found), "data": source}))

@@ -6,8 +6,11 @@ import click
 
 from striate.cli.arguments import choice, net
 
+# Said here again so that `--help` loads nothing; a test keeps them those of account and draw.
 FORMATS = ("text", "lecture", "markdown", "csv", "json", "latex")
 CONVENTIONS = ("paper", "torch", "all")
+PRECISIONS = ("float32", "bfloat16", "float16")
+OPTIMISERS = ("sgd", "momentum", "adam")
 
 
 @click.command("table")
@@ -29,10 +32,10 @@ CONVENTIONS = ("paper", "torch", "all")
     "paper",
     "A FLOP: paper 1 per MAC, torch 2 per MAC, all operations.",
 )
-@choice("--precision", ("float32", "bfloat16", "float16"), "float32", "Of every value.")
+@choice("--precision", PRECISIONS, "float32", "Of every value.")
 @choice(
     "--optimiser",
-    ("sgd", "momentum", "adam"),
+    OPTIMISERS,
     "momentum",
     "What training keeps beside each parameter.",
 )
