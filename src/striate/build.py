@@ -153,6 +153,8 @@ class _Builder:
             if is_flat and not all(flat):
                 children[_free("exit_shape", children)] = _unflatten(self.volume(each.exit))
         joined = [_chain(children, keeps) for children, keeps in made]
+        if part.kind == "concat" and _partial(joined):
+            return modules.PartialConvolution(joined)
         return {"add": modules.Add, "concat": modules.Concat}[part.kind](joined)
 
     def key(self, index: int) -> str:
@@ -230,6 +232,20 @@ def _free(name: str, taken: Iterable[str]) -> str:
 
 def _unflatten(volume: Volume) -> nn.Module:
     return nn.Unflatten(1, (volume.depth, volume.height, volume.width))
+
+
+def _partial(branches: list[nn.Module]) -> bool:
+    """Whether each branch convolves some channels, all in the same way."""
+    ways = set()
+    for branch in branches:
+        parts = [each for each in branch.modules() if not isinstance(each, nn.Sequential)]
+        if [type(each) for each in parts] != [modules.Take, nn.Conv2d]:
+            return False
+        conv: Any = parts[1]
+        ways.add(
+            (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.bias is None)
+        )
+    return len(ways) == 1 and all(groups == 1 for *_, groups, _ in ways)
 
 
 def _chain(children: dict[str, nn.Module], keeps: dict[str, str]) -> nn.Module:

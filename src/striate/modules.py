@@ -89,6 +89,51 @@ class Concat(Add):
         return torch.cat([run(branch, volume, memory) for branch in self.children()], dim=1)
 
 
+class PartialConvolution(Concat):
+    """A concatenation whose branches each take some channels and convolve them alike: LeNet-5's C3.
+
+    In training it is computed as one convolution with zeros where a filter does not look, the same
+    sums several times faster. Otherwise branch by branch, so that each can be looked at.
+    """
+
+    seen: Tensor
+
+    def __init__(self, branches: Sequence[nn.Module]) -> None:
+        super().__init__(branches)
+        takes = [each for each in self.modules() if isinstance(each, Take)]
+        filters = [each.out_channels for each in self._convolutions()]
+        depth = 1 + max(int(take.channels.max()) for take in takes)
+        # Where in the dense weight each branch's (filters, channels) belong, flattened.
+        places, first = [], 0
+        for take, count in zip(takes, filters, strict=True):
+            rows = torch.arange(first, first + count)[:, None] * depth
+            places.append((rows + take.channels).flatten())
+            first += count
+        self.depth, self.filters = depth, first
+        self.register_buffer("seen", torch.cat(places), persistent=False)
+
+    def _convolutions(self) -> list[nn.Conv2d]:
+        return [each for each in self.modules() if isinstance(each, nn.Conv2d)]
+
+    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
+        if not self.training:
+            return super().recall(volume, memory)
+        convolutions = self._convolutions()
+        like = convolutions[0]
+        size = like.kernel_size
+        parts = torch.cat([each.weight.reshape(-1, *size) for each in convolutions])
+        weight = parts.new_zeros(self.filters * self.depth, *size).index_copy(0, self.seen, parts)
+        biases = [each.bias for each in convolutions if each.bias is not None]
+        return functional.conv2d(
+            volume[:, : self.depth],
+            weight.view(self.filters, self.depth, *size),
+            torch.cat(biases) if biases else None,
+            like.stride,
+            like.padding,
+            like.dilation,
+        )
+
+
 class CeilConv2d(nn.Conv2d):
     """A convolution with further zeros at the end, so that the last window is whole."""
 

@@ -1,8 +1,10 @@
 """What a training run tells, as it happens: plain values, read by the display, the run folder, you.
 
     Started, then for each epoch: Stepped for each step, EpochEnded, Evaluated; at the end Ended.
+    Between them Saved, where a checkpoint was written, and Warned.
 
-All have `seconds`, from the start of training, the reader's own time included.
+All have `seconds`, from the start of training, the reader's own time included; a run that was
+resumed counts on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ class Started:
         training, validation: how many images.
         epochs, steps_per_epoch: how far it will go.
         parameters: learned values.
+        compute: on what, and how: device, threads, precision, memory format.
+        ranks: processes that share each batch.
+        step: steps done before; 0 unless the run is resumed.
     """
 
     images: Volume
@@ -32,6 +37,9 @@ class Started:
     epochs: int
     steps_per_epoch: int
     parameters: int
+    compute: str = ""
+    ranks: int = 1
+    step: int = 0
     seconds: float = 0.0
 
 
@@ -40,8 +48,15 @@ class Stepped:
     """One step is done; `step` and `epoch` count from 1.
 
     Attributes:
-        loss: mean cross-entropy over the batch, in nats, before the step.
-        images, wrong: in the batch, and those whose highest score was another class's.
+        loss: mean cross-entropy over the batch, in nats, before the step; of smoothed or mixed
+            labels where the recipe smooths or mixes. Auxiliary heads are not in it.
+        images, wrong: in the batch, and those whose highest score was another class's (of mixed
+            labels, the one with the larger share).
+        rate: the learning rate of the step.
+        waiting, forward, backward, update: seconds of the step spent on data (decoding,
+            augmentation), on the scores and the loss, on the gradient, on the weights. On a GPU,
+            which computes behind Python's back, the time it takes shows where its results are
+            first needed.
     """
 
     epoch: int
@@ -49,6 +64,11 @@ class Stepped:
     loss: float
     images: int
     wrong: int
+    rate: float
+    waiting: float
+    forward: float
+    backward: float
+    update: float
     seconds: float
 
 
@@ -95,15 +115,49 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """Training is over."""
+class Saved:
+    """A checkpoint was written: what was before this step is safe."""
 
-    epochs: int
-    steps: int
+    step: int
+    path: str
     seconds: float
 
 
-Record = Started | Stepped | EpochEnded | Evaluated | Ended
+@dataclass(frozen=True)
+class Warned:
+    """Something that a person should know, and that did not stop the run."""
+
+    step: int
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Training was asked to stop, and did after a whole step; it can go on from there."""
+
+    epoch: int
+    step: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Training is over.
+
+    Attributes:
+        best_epoch: the one with the least validation error, the first of equal ones.
+        early: it stopped before its last epoch, since the validation error no longer fell.
+    """
+
+    epochs: int
+    steps: int
+    best_epoch: int
+    early: bool
+    seconds: float
+
+
+Record = Started | Stepped | EpochEnded | Evaluated | Saved | Warned | Stopped | Ended
 
 
 def to_json(record: Record) -> str:

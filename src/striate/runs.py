@@ -1,10 +1,14 @@
-"""The run folder: all that a run was made from, what happened, and the weights.
+"""The run folder: all that a run was made from, what happened, the weights, and the way back.
 
     network.net           the network's canonical text
-    recipe.toml           how it was trained
-    run.json              the data's source, classes and preparation, and the versions that trained
+    recipe.toml           how it is trained
+    run.json              the data's source, fingerprint, classes and preparation; device, versions
+    mean.safetensors      the mean image, where the recipe subtracts one
     metrics.jsonl         the records, a line each
-    weights.safetensors   the weights after the last whole epoch
+    checkpoints/          the last ones and the best: all that training changes
+    last.safetensors      the weights after the last whole epoch
+    best.safetensors      the weights after the epoch with the least validation error
+    weights.safetensors   the ones to use: the best where the recipe stops early, else the last
 
 Nothing in it is a pickle, and nothing in it is run when it is read.
 """
@@ -12,27 +16,25 @@ Nothing in it is a pickle, and nothing in it is run when it is read.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
 from striate import __version__
-from striate.data import Preparation, Splits
+from striate.compute import Compute
+from striate.data import Preparation, Splits, load
+from striate.data.tell import Tell, silent
 from striate.errors import RunError, StriateError
 from striate.layers.volume import Volume
 from striate.network import Network, read
 from striate.recipes import Recipe, from_toml, to_toml
-from striate.records import Record, to_json
+from striate.storage import read_tensors, write, write_tensors
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class Run:
     """A run folder, read. Make one with `create_run`, read one with `open_run`.
 
     Attributes:
-        data: the source of the images, as a person gave it.
+        data: the source of the images: a name, or a path from the root of the file system.
+        fingerprint: of the images, their labels and their split.
         classes: their names, in the order of the network's scores.
+        compute: what it trains on, and how.
     """
 
     path: Path
@@ -49,37 +53,78 @@ class Run:
     recipe: Recipe
     preparation: Preparation
     data: str
+    fingerprint: str
     classes: tuple[str, ...]
+    compute: Compute
 
-    def record(self, record: Record) -> None:
-        """Add a record to metrics.jsonl."""
-        path = self.path / "metrics.jsonl"
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(to_json(record) + "\n")
-        except OSError as reason:
-            raise RunError(f"{path} cannot be written: {reason.strerror}") from None
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.path / "checkpoints"
 
-    def save(self, model: nn.Module) -> None:
-        """Keep a model's weights. A crash at any instant leaves the old ones or the new ones."""
-        tensors = {name: each.contiguous() for name, each in model.state_dict().items()}
-        _write(self.path / "weights.safetensors", safetensors_bytes(tensors))
+    def splits(self, source: str | None = None, *, tell: Tell = silent) -> Splits:
+        """The images it was trained on, or others, as the network takes them."""
+        wanted = source or self.data
+        return load(wanted, input=self.network.input, resize=self.recipe.resize, tell=tell)
 
-    def model(self) -> nn.Module:
-        """The network with the weights of the run.
+    def model(self, name: str = "weights") -> nn.Module:
+        """The network with weights of the run, on the CPU.
+
+        Args:
+            name: `weights`, `last` or `best`.
 
         Raises:
-            RunError: there are no weights, or none that fit.
+            RunError: there are no such weights, or they are damaged, or of another network.
         """
-        path = self.path / "weights.safetensors"
+        path = self.path / f"{name}.safetensors"
         if not path.is_file():
             raise RunError(f"{self.path} holds no weights: it ended before its first epoch did")
+        tensors, _ = read_tensors(path)
         model = self.network.build()
-        try:
-            model.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError) as reason:
-            raise RunError(f"{path} is damaged: {reason}") from None
+        expected = model.state_dict()
+        for what, names in (
+            ("lacks", expected.keys() - tensors.keys()),
+            ("has", tensors.keys() - expected.keys()),
+        ):
+            if names:
+                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+                raise RunError(f"{path} is of another network: it {what} {min(names)}{more}")
+        for tensor, found in tensors.items():
+            if found.shape != expected[tensor].shape:
+                raise RunError(
+                    f"{path} is of another network: its {tensor} is of {tuple(found.shape)}, "
+                    f"this one's of {tuple(expected[tensor].shape)}"
+                )
+        model.load_state_dict(tensors)
         return model
+
+    def write(self) -> None:
+        """Write what the run is made from."""
+        about: dict[str, Any] = {
+            "data": self.data,
+            "fingerprint": self.fingerprint,
+            "classes": self.classes,
+            "preparation": {
+                "input": self.preparation.input,
+                "mean": self.preparation.mean,
+                "deviation": self.preparation.deviation,
+                "mean_image": self.preparation.mean_image is not None,
+            },
+            "compute": asdict(self.compute),
+            "versions": {
+                "striate": __version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
+        }
+        write(self.path / "network.net", f"{self.network}\n".encode())
+        write(self.path / "recipe.toml", to_toml(self.recipe).encode())
+        if self.preparation.mean_image is not None:
+            image = torch.from_numpy(self.preparation.mean_image)
+            write_tensors(self.path / "mean.safetensors", {"mean": image}, {})
+        # The last: with it, the folder is a run.
+        write(self.path / "run.json", json.dumps(about, indent=2).encode())
 
 
 def create_run(
@@ -88,6 +133,7 @@ def create_run(
     splits: Splits,
     preparation: Preparation,
     recipe: Recipe,
+    compute: Compute,
 ) -> Run:
     """Make a run folder.
 
@@ -98,25 +144,20 @@ def create_run(
         RunError: the folder cannot be made, or is not empty.
     """
     if path is None:
-        path = _next(Path("runs"), network.name or "network", Path(splits.source).resolve().name)
+        path = _next(Path("runs"), network.name or "network", Path(splits.source).resolve().stem)
     else:
         _claim(path)
-    run = Run(path, network, recipe, preparation, splits.source, splits.train.classes)
-    about = {
-        "data": run.data,
-        "classes": run.classes,
-        "preparation": asdict(preparation),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "striate": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-    }
-    _write(path / "network.net", f"{network}\n".encode())
-    _write(path / "recipe.toml", to_toml(recipe).encode())
-    _write(path / "run.json", json.dumps(about, indent=2).encode())
+    run = Run(
+        path,
+        network,
+        recipe,
+        preparation,
+        lasting(splits.source),
+        splits.fingerprint,
+        splits.train.classes,
+        compute,
+    )
+    run.write()
     return run
 
 
@@ -132,12 +173,17 @@ def open_run(path: str | Path) -> Run:
     file = "run.json"
     try:
         about = json.loads((path / file).read_text("utf-8"))
+        given = about["preparation"]
+        mean = path / "mean.safetensors"
         preparation = Preparation(
-            input=Volume(*map(int, about["preparation"]["input"])),
-            mean=tuple(map(float, about["preparation"]["mean"])),
-            deviation=tuple(map(float, about["preparation"]["deviation"])),
+            input=Volume(*map(int, given["input"])),
+            mean=tuple(map(float, given["mean"])),
+            deviation=tuple(map(float, given["deviation"])),
+            mean_image=read_tensors(mean)[0]["mean"].numpy() if given["mean_image"] else None,
         )
+        compute = Compute(**about["compute"])
         data, classes = str(about["data"]), tuple(map(str, about["classes"]))
+        fingerprint = str(about["fingerprint"])
         file = "network.net"
         network = read(path / file)
         file = "recipe.toml"
@@ -148,7 +194,13 @@ def open_run(path: str | Path) -> Run:
         raise RunError(f"{path / file} cannot be used: {reason}") from None
     if (preparation.input, len(classes)) != (network.input, network.output.depth):
         raise RunError(f"{path}: run.json and network.net are of different networks")
-    return Run(path, network, recipe, preparation, data, classes)
+    return Run(path, network, recipe, preparation, data, fingerprint, classes, compute)
+
+
+def lasting(source: str) -> str:
+    """A source's name as it is, its path from the root: a run may be gone on with elsewhere."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source
 
 
 def _claim(path: Path) -> None:
@@ -157,9 +209,12 @@ def _claim(path: Path) -> None:
         filled = any(path.iterdir())
     except OSError as reason:
         raise RunError(f"{path} cannot be a run folder: {reason.strerror}") from None
+    if (path / "run.json").exists():
+        raise RunError(
+            f"{path} already holds a run: go on with it by --resume {path}, or name another folder"
+        )
     if filled:
-        what = "already holds a run" if (path / "run.json").exists() else "is not empty"
-        raise RunError(f"{path} {what}: name another folder")
+        raise RunError(f"{path} is not empty: name another folder")
 
 
 def _next(folder: Path, *names: str) -> Path:
@@ -175,24 +230,3 @@ def _next(folder: Path, *names: str) -> Path:
             number += 1
         except OSError as reason:
             raise RunError(f"{path} cannot be made: {reason.strerror}") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that at any instant its name leads to all of the old or all of the new."""
-    new = path.with_name(f"{path.name}.new")
-    try:
-        with new.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the renaming must reach the disk too
-        finally:
-            os.close(folder)
-    except OSError as reason:
-        raise RunError(f"{path} cannot be written: {reason.strerror}") from None
-    finally:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)  # what an interrupted writing left

@@ -2,122 +2,212 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from contextlib import nullcontext
+from math import inf, isfinite
 from time import perf_counter
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 
-from striate.data import Preparation, Splits, shuffled
-from striate.errors import RunError, nearest
+from striate.compute import Compute
+from striate.data import Preparation, Splits
+from striate.data.augment import Batch, augmentation
+from striate.data.loader import Batches
+from striate.diagnosis import not_finite
 from striate.evaluate import score
-from striate.initialise import INITIALISATIONS
-from striate.network import Network
-from striate.recipes import Recipe
-from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped
-
-AUXILIARY_WEIGHT = 0.3  # Szegedy et al. 2014, arXiv:1409.4842, section 5
-
-# Multiply-adds of a step's forward pass below which one thread is the safer choice: a second brings
-# at most a sixth on an idle machine, and on a busy one costs many times the whole (bench/LOG.md).
-SMALL_STEP = 100_000_000
-
-
-def use_threads(network: Network, batch: int) -> int:
-    """Give small networks one thread and leave large ones all; returns how many there are now.
-
-    The thread count is among what decides a run's last bits.
-    """
-    if batch * network.account().totals.macs < SMALL_STEP:
-        torch.set_num_threads(1)
-    return torch.get_num_threads()
-
-
-def initial(network: Network, recipe: Recipe) -> nn.Module:
-    """The module with the weights that the recipe's seed and initialisation give it.
-
-    Raises:
-        RunError: there is no such initialisation.
-    """
-    if recipe.initialisation not in INITIALISATIONS:
-        hint = nearest(recipe.initialisation, INITIALISATIONS)
-        raise RunError(f"recipe: there is no initialisation {recipe.initialisation!r}; {hint}")
-    torch.manual_seed(recipe.seed)
-    return network.build(initialisation=recipe.initialisation)
+from striate.ranks import ALONE, Ranks, synchronise
+from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Stopped
+from striate.rules import constrain
+from striate.schedules import epochs_since_lowest, factor, plateau_factor
+from striate.state import Progress, State
 
 
 def train(
-    model: nn.Module, splits: Splits, preparation: Preparation, recipe: Recipe
+    state: State,
+    splits: Splits,
+    preparation: Preparation,
+    *,
+    compute: Compute | None = None,
+    workers: int = 0,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Record]:
-    """Train a model in place, on the device where it lies, and yield what happens.
+    """Train a model in place, from where its state is to the end of its recipe; yield what happens.
 
-    The loop rests while a record is read: at `Evaluated` the weights are an epoch's last ones.
-    Same model, splits, recipe, machine, thread count and versions: same weights to the bit.
+    The loop rests while a record is read, and the state can be saved then: after `Stepped` and
+    `Evaluated` it holds all that came before. Same state, splits, recipe, compute and versions:
+    same weights to the bit, whatever the number of workers and however often it was resumed.
+
+    Args:
+        state: the model, its recipe and how far it is.
+        splits: trains on the first, scores the second after each epoch, leaves the third alone.
+        preparation: what is done to pixels before the network.
+        compute: on what and how; by default in float32 on the device where the model lies.
+        workers: processes that load batches ahead.
+        ranks: the processes that share each batch.
 
     Raises:
-        RunError: the loss of a step is not finite; that step has not touched the weights.
+        NotFinite: a loss or a gradient is not; that step has not touched the weights.
     """
-    torch.manual_seed(recipe.seed)
-    images, device = splits.train, next(model.parameters()).device
-    optimiser = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
-    steps = math.ceil(len(images) / recipe.batch)
-    parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
-    began, step = perf_counter(), 0
+    model, recipe, progress = state.model, state.recipe, state.progress
+    device = next(model.parameters()).device
+    compute = compute or Compute(str(device), threads=torch.get_num_threads())
+    augmented = augmentation(recipe, preparation, splits.train)
+    batches = Batches(splits.train, recipe.batch, recipe.seed, ranks.share)
+    steps, end = batches.per_epoch, batches.per_epoch * recipe.epochs
+    module: nn.Module = model
+    if ranks.world > 1:
+        synchronise(model)
+        module = DistributedDataParallel(model, broadcast_buffers=False)
+    trained = [each for each in model.parameters() if each.requires_grad]
+    _align(progress, steps)
+    clock = _Clock(progress.seconds)
+
     yield Started(
-        images=images.volume,
+        images=splits.train.volume,
         input=preparation.input,
-        training=len(images),
+        training=len(splits.train),
         validation=len(splits.validation),
         epochs=recipe.epochs,
         steps_per_epoch=steps,
-        parameters=parameters,
+        parameters=sum(each.numel() for each in trained),
+        compute=str(compute),
+        ranks=ranks.world,
+        step=progress.step,
+        seconds=progress.seconds,
     )
-    for epoch in range(1, recipe.epochs + 1):
+    loaded = batches.load(progress.step, end, workers)
+    for epoch in range(len(progress.errors) + 1, recipe.epochs + 1):
+        if epochs_since_lowest(progress.errors) >= (recipe.early_stopping or inf):
+            break
         model.train()
-        total_loss, total_wrong = 0.0, 0
-        # Batches differ by one image at most: a last batch of a single one would stop batch norm.
-        for batch in np.array_split(shuffled(len(images), recipe.seed, epoch), steps):
-            pixels = torch.from_numpy(preparation(images.pixels[batch])).to(device)
-            labels = torch.from_numpy(images.labels[batch]).to(device)
+        while progress.step < epoch * steps:
+            clock.start()
+            samples, pixels, labels = next(loaded)
+            batch = augmented(pixels, labels, samples, epoch, device)
+            clock.lap("waiting")
 
-            scores, auxiliary = _outputs(model(pixels))
-            loss = cross_entropy(scores, labels)
-            objective = loss + AUXILIARY_WEIGHT * sum(cross_entropy(a, labels) for a in auxiliary)
-            step += 1
-            if not math.isfinite(objective.item()):
-                raise RunError(
-                    f"the loss is {objective.item()} at step {step} (epoch {epoch}): "
-                    f"a learning rate below {recipe.learning_rate} may help"
-                )
-            optimiser.zero_grad()
-            torch.autograd.backward(objective)
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * (1 - (step - 1) / (steps * recipe.epochs))
-            optimiser.step()
+            torch.manual_seed(_seed(recipe.seed, progress.step, ranks.rank))  # dropout's
+            state.optimiser.zero_grad()
+            count = len(batches.samples(progress.step))
+            loss = wrong = 0.0
+            parts = batch.parts(recipe.accumulate)
+            for number, part in enumerate(parts, 1):
+                with _unsynchronised(module) if number < len(parts) else nullcontext():
+                    with compute.autocast():
+                        scores, auxiliary = _outputs(module(compute.arranged(part.images)))
+                    own = _loss(scores, part, recipe.label_smoothing)
+                    heads = sum(_loss(each, part, recipe.label_smoothing) for each in auxiliary)
+                    objective = (own + recipe.auxiliary_weight * heads) / count
+                    loss += own.item()
+                    wrong += int((scores.argmax(dim=1) != part.labels).sum())
+                    clock.lap("forward")
+                    # Ranks' gradients are averaged: times their number, they are summed.
+                    torch.autograd.backward(objective * ranks.world)
+                    clock.lap("backward")
 
-            wrong = int((scores.argmax(dim=1) != labels).sum())
-            total_loss += loss.item() * len(batch)
-            total_wrong += wrong
-            yield Stepped(epoch, step, loss.item(), len(batch), wrong, perf_counter() - began)
-        count = len(images)
-        seconds = perf_counter() - began
-        yield EpochEnded(epoch, step, total_loss / count, total_wrong / count, seconds)
-        held_out = score(model, splits.validation, preparation)
-        yield Evaluated(epoch, "validation", held_out, perf_counter() - began)
-    yield Ended(recipe.epochs, step, perf_counter() - began)
+            asked = float(state.asked_to_stop)  # of one rank, it stops all after the same step
+            loss, wrong, asked = ranks.total([loss, wrong, asked])
+            norm = nn.utils.clip_grad_norm_(trained, recipe.clip or inf).item()
+            if not isfinite(loss) or not isfinite(norm):
+                raise not_finite(state, batch, compute, epoch, loss / count)
+            rate = factor(recipe, progress.step / end) * plateau_factor(recipe, progress.errors)
+            rate *= progress.lowered
+            state.optimiser.set_rate(rate)
+            state.optimiser.step()
+            constrain(model, recipe)
+            if state.average:
+                state.average.update(model, progress.step)
+            progress.step += 1
+            progress.loss += loss
+            progress.wrong += int(wrong)
+            progress.seen += count
+            clock.lap("update")
+            progress.seconds = clock.seconds
+            yield Stepped(
+                epoch,
+                progress.step,
+                loss / count,
+                count,
+                int(wrong),
+                rate * recipe.learning_rate,
+                **clock.laps,
+                seconds=progress.seconds,
+            )
+            if asked:
+                yield Stopped(epoch, progress.step, progress.seconds)
+                return
+        seen, total_loss, total_wrong = progress.seen, progress.loss, progress.wrong
+        yield EpochEnded(
+            epoch, progress.step, total_loss / seen, total_wrong / seen, clock.seconds
+        )
+        with state.averaged() as averaged, compute.autocast():
+            held_out = score(averaged, splits.validation, preparation)
+        progress.errors.append(held_out.top1_error)
+        progress.ends.append(progress.step)
+        progress.loss, progress.wrong, progress.seen = 0.0, 0, 0
+        progress.seconds = clock.seconds
+        yield Evaluated(epoch, "validation", held_out, progress.seconds)
+    done = len(progress.errors)
+    yield Ended(done, progress.step, progress.best_epoch, done < recipe.epochs, clock.seconds)
+
+
+class _Clock:
+    """Seconds since training began, and how those of a step were spent."""
+
+    def __init__(self, before: float) -> None:
+        self.began = perf_counter() - before
+        self.laps: dict[str, float] = {}
+        self.last = self.began
+
+    @property
+    def seconds(self) -> float:
+        return perf_counter() - self.began
+
+    def start(self) -> None:
+        self.laps = dict.fromkeys(("waiting", "forward", "backward", "update"), 0.0)
+        self.last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = perf_counter()
+        self.laps[name] += now - self.last
+        self.last = now
 
 
 def _outputs(given: Tensor | dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """The class scores, and those of auxiliary heads where a network has some."""
+    """The class scores in float32, and those of auxiliary heads where a network has some."""
     if isinstance(given, Tensor):
-        return given, []
-    return given["main"], [scores for head, scores in given.items() if head != "main"]
+        return given.float(), []
+    return given["main"].float(), [
+        scores.float() for head, scores in given.items() if head != "main"
+    ]
+
+
+def _loss(scores: Tensor, batch: Batch, smoothing: float) -> Tensor:
+    """The sum of the cross-entropies of a batch; of mixed images, with both of their labels."""
+    if batch.others is None:
+        return cross_entropy(scores, batch.labels, reduction="sum", label_smoothing=smoothing)
+    each, other = (
+        cross_entropy(scores, labels, reduction="none", label_smoothing=smoothing)
+        for labels in (batch.labels, batch.others)
+    )
+    return (batch.share * each + (1 - batch.share) * other).sum()
+
+
+def _align(progress: Progress, steps: int) -> None:
+    """Begin the epoch under way anew where the number of its steps has changed since."""
+    first = len(progress.errors) * steps
+    if not first <= progress.step <= first + steps or progress.seen == 0:
+        progress.step, progress.loss, progress.wrong, progress.seen = first, 0.0, 0, 0
+
+
+def _unsynchronised(module: nn.Module) -> object:
+    return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    """A step's own random numbers, so that none need be saved."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,3 +18,30 @@ def choice(name: str, values: Iterable[str], default: str, help: str) -> Decorat
     return click.option(
         name, type=click.Choice(list(values)), default=default, show_default=True, help=help
     )
+
+
+SETTING = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+
+
+def settings_among(words: Iterable[str], given: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """What remains of a command's words, and the KEY=VALUE among them and in `--set`.
+
+    A network's text begins with its input volume or a block, so that it is no setting.
+    """
+    settings: dict[str, str] = {}
+    for word in given:
+        found = SETTING.fullmatch(word)
+        if not found:
+            raise click.UsageError(f"--set takes KEY=VALUE, not {word!r}")
+        settings[found[1]] = found[2]
+    nets = []
+    for word in words:
+        if found := SETTING.fullmatch(word):
+            settings[found[1]] = found[2]
+        else:
+            nets.append(word)
+    if len(nets) > 1:
+        raise click.UsageError(
+            f"one network, not {len(nets)} words: put a text in quotes: {' '.join(nets)!r}"
+        )
+    return nets, settings

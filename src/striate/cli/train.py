@@ -1,85 +1,202 @@
-"""`striate train`: from a text and images to a run folder."""
+"""`striate train`: from a text, images and a recipe to a run folder, and on from there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import signal
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.arguments import net
-from striate.recipes import Recipe
+from striate.cli.arguments import choice, settings_among
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from striate.network import Network
+    from striate.ranks import Ranks
+    from striate.records import Record
+    from striate.session import Session
 
 
 @click.command("train")
-@net
-@click.option(
-    "--data", metavar="SOURCE", required=True, help="`digits`, or a folder with MNIST's IDX files."
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    default=Recipe.epochs,
-    show_default=True,
-    help="How often every training image is seen.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=Recipe.seed,
-    show_default=True,
-    help="Of the weights, the images' order and dropout.",
-)
-@click.option(
-    "--run",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where to keep the run; by default runs/NET-SOURCE-N.",
-)
-def command(net: str, data: str, epochs: int, seed: int, run: Path | None) -> None:
-    """Train a network on images and keep the run."""
+@click.argument("words", nargs=-1, metavar="[NET] [KEY=VALUE]...")
+@click.option("--data", metavar="SOURCE", help="A name such as `digits`, a folder, archive, table.")
+@click.option("--recipe", metavar="RECIPE", help="A name or a .toml file; `default` by default.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe; more may follow.")
+@click.option("--epochs", metavar="N", help="Short for --set epochs=N.")
+@click.option("--seed", metavar="N", help="Short for --set seed=N.")
+@click.option("--run", type=click.Path(path_type=Path), metavar="DIR", help="Where to keep the run; by default runs/NET-SOURCE-N.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on from a run's newest checkpoint.")
+@click.option("--accept-changes", is_flag=True, help="Resume although network, recipe or images have changed.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that load batches ahead.")
+@click.option("--save-every", type=click.FloatRange(min=0), default=300.0, show_default=True, metavar="SECONDS", help="Between checkpoints within an epoch.")
+@choice("--on-nan", ("stop", "rewind"), "stop", "Where numbers are no longer finite: stop, or go back and halve the rate.")
+@click.option("--exact", is_flag=True, help="Compute in float32, whatever the machine offers.")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="By default the machine's best.")
+@click.option("--memory-format", type=click.Choice(["contiguous", "channels_last"]), help="By default the machine's best.")
+@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ...; by default CUDA where there is one.")
+@click.option("--tensorboard", is_flag=True, help="Write the records for TensorBoard too, in the run folder.")
+@click.option("--quiet", is_flag=True, help="Show nothing but the result.")
+@click.option("--json", "as_json", is_flag=True, help="Print every record as a line of JSON.")
+def command(words: tuple[str, ...], **options: Any) -> None:
+    """Train a network on images and keep the run, or go on with one.
+
+    Ctrl-C stops after the step under way and saves a checkpoint; twice, at once.
+    """
     from rich.console import Console
 
-    from striate.data import load, prepare
+    from striate.ranks import joined
+
+    with joined() as ranks:
+        show = ranks.first and not options["quiet"] and not options["as_json"]
+        console = Console(stderr=True, quiet=not show)
+        session = _session(words, ranks, console, **options)
+        with _memory_explained(session.run.network, session.run.recipe.batch):
+            finished = _follow(session, console, ranks, options)
+        if not finished:
+            if ranks.first:
+                Console(stderr=True).print(
+                    f"stopped after step {session.state.progress.step:,}; go on with: "
+                    f"striate train --resume {session.run.path}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            raise SystemExit(130)
+        _judge(session, ranks, options["as_json"])
+
+
+def _session(
+    words: tuple[str, ...], ranks: Ranks, console: Console, **options: Any
+) -> Session:
+    """A new run, or the one to resume."""
+    from striate import recipes
+    from striate.compute import choose
+    from striate.data import load
+    from striate.draw.progress import working
+    from striate.errors import RunError
+    from striate.network import read
+    from striate.runs import open_run
+    from striate.session import begin, resume
+
+    nets, settings = settings_among(words, options["settings"])
+    settings |= {name: options[name] for name in ("epochs", "seed") if options[name] is not None}
+    wanted = {name: options[name] for name in ("device", "precision", "memory_format", "exact")}
+    path, folder = options["resume"], options["run"]
+    if path is None and folder and "TORCHELASTIC_RESTART_COUNT" in os.environ and (folder / "run.json").exists():
+        path = folder  # torchrun repeats the command after a crash
+    with working(console) as tell:
+        if path is not None:
+            run = open_run(path)
+            recipe = recipes.read(options["recipe"]) if options["recipe"] else run.recipe
+            network = read(nets[0]) if nets else run.network
+            compute = run.compute
+            if any(wanted.values()):
+                compute = choose(network, recipe.batch // ranks.world, **wanted)
+            return resume(
+                run,
+                network=network,
+                recipe=recipe.with_settings(settings),
+                source=options["data"],
+                compute=compute,
+                accept=options["accept_changes"],
+                ranks=ranks,
+                tell=tell,
+            )
+        if not nets:
+            raise click.UsageError("name a network to train: striate train NET --data SOURCE")
+        if not options["data"]:
+            raise click.UsageError("name images to train on: --data SOURCE; `--data digits` needs no files")
+        if ranks.world > 1 and folder is None and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+            raise RunError("name the run folder with --run, so that a restart by torchrun finds it")
+        network = read(nets[0])
+        recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
+        splits = load(options["data"], input=network.input, resize=recipe.resize, tell=tell)
+    for file in splits.unreadable[:SHOWN]:
+        console.print(f"passed over {file.path}: {file.reason}", highlight=False, soft_wrap=True)
+    if len(splits.unreadable) > SHOWN:
+        more = len(splits.unreadable) - SHOWN
+        console.print(f"... and {more:,} more: striate data {options['data']} lists them")
+    compute = choose(network, max(1, recipe.batch // ranks.world), **wanted)
+    with _memory_explained(network, recipe.batch):
+        return begin(folder, network, splits, recipe, compute, ranks=ranks)
+
+
+SHOWN = 20  # of the files that cannot be read
+
+
+def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str, Any]) -> bool:
+    """Train, showing and keeping what happens; whether it came to its end."""
+    from striate.draw.board import board
     from striate.draw.curve import curve
     from striate.draw.progress import progress
+    from striate.records import Ended, to_json
+
+    records: Iterable[Record] = session.records(
+        workers=options["workers"], every=options["save_every"], rewind=options["on_nan"] == "rewind"
+    )
+    if ranks.first and options["tensorboard"]:
+        records = board(records, session.run.path / "tensorboard")
+    if ranks.first:
+        records = progress(records, console)
+    seen: list[Record] = []
+    with _stopping(session):
+        for record in records:
+            if console.is_terminal:
+                seen.append(record)
+            if options["as_json"] and ranks.first:
+                print(to_json(record), flush=True)
+            last = record
+    if console.is_terminal and isinstance(last, Ended) and ranks.first:
+        console.print(curve(seen, min(console.width, 100)))
+    return isinstance(last, Ended)
+
+
+def _judge(session: Session, ranks: Ranks, as_json: bool) -> None:
+    """Say how good the weights to use are on the test images."""
     from striate.evaluate import score
-    from striate.network import read
-    from striate.records import Evaluated, Record
-    from striate.runs import create_run
-    from striate.train import initial, train, use_threads
+    from striate.keeping import note
+    from striate.records import Evaluated, to_json
 
-    network, splits, recipe = read(net), load(data), Recipe(epochs=epochs, seed=seed)
-    preparation = prepare(network, splits)
-    use_threads(network, recipe.batch)
-    console = Console(stderr=True)
-    records: list[Record] = []
-    with _memory_explained(network, recipe.batch):
-        model = initial(network, recipe)
-        kept = create_run(run, network, splits, preparation, recipe)
-        try:
-            for record in progress(train(model, splits, preparation, recipe), console):
-                records.append(record)
-                kept.record(record)
-                if isinstance(record, Evaluated):
-                    kept.save(model)
-        except KeyboardInterrupt:
-            saved = sum(isinstance(record, Evaluated) for record in records)
-            held = f"the weights of epoch {saved}" if saved else "no weights yet"
-            console.print(f"stopped; {kept.path} holds {held}", highlight=False)
-            raise SystemExit(130) from None
-    if console.is_terminal:
-        console.print(curve(records, min(console.width, 100)))
+    run, state = session.run, session.state
+    model = run.compute.place(run.model())
+    with run.compute.autocast():
+        tested = score(model, session.splits.test, run.preparation)
+    if not ranks.first:
+        return
+    record = Evaluated(len(state.progress.errors), "test", tested, state.progress.seconds)
+    note(run, record)
+    if as_json:
+        print(to_json(record))
+        print(json.dumps({"record": "Kept", "run": str(run.path)}))
+    else:
+        print(f"test error {tested.top1_error:.2%} (top-1, {tested.count:,} images)")
+        print(f"run {run.path}")
 
-    tested = score(model, splits.test, preparation)
-    kept.record(Evaluated(epochs, "test", tested, records[-1].seconds))
-    print(f"test error {tested.top1_error:.2%} (top-1, {tested.count:,} images)")
-    print(f"run {kept.path}")
+
+@contextmanager
+def _stopping(session: Session) -> Iterator[None]:
+    """Ctrl-C, or a polite kill, stops after the step under way; the second time, at once."""
+
+    def ask(number: int, frame: object) -> None:
+        if session.state.asked_to_stop:
+            raise KeyboardInterrupt
+        session.state.asked_to_stop = True
+
+    signals = (signal.SIGINT, signal.SIGTERM) if session.ranks.world == 1 else (signal.SIGINT,)
+    before = {each: signal.signal(each, ask) for each in signals}
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; go on with: striate train --resume {session.run.path}", err=True)
+        raise SystemExit(130) from None
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager

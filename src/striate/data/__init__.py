@@ -1,6 +1,6 @@
 """Images: where they come from, how they are split, and how a batch of them reaches the network.
 
-    source ──load──► Splits of Images (bytes in memory) ──prepare──► Preparation: bytes to float32
+    source ──load──► Splits of Images (bytes) ──prepare──► Preparation: bytes to float32
 
 Nothing here imports torch.
 """

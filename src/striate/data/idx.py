@@ -1,6 +1,7 @@
 """The IDX format of MNIST: http://yann.lecun.com/exdb/mnist (LeCun, Cortes, Burges 1998).
 
-Four bytes 0, 0, 8 (unsigned bytes), D; D sizes as big-endian 32-bit numbers; then the bytes.
+Four bytes 0, 0, 8 (unsigned bytes), D; D sizes as big-endian 32-bit numbers; then the bytes. A
+folder holds four such files: images and labels, of training and of test.
 """
 
 from __future__ import annotations
@@ -15,10 +16,53 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.images import Images
 from striate.errors import DataError
 
 LARGEST = 4 * 2**30  # bytes; 1,400 times MNIST's test images, and still fits a desktop's memory
 CHUNK = 2**20
+SPLITS = ("train", "t10k")
+ENDS = ("", ".gz")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder with one of the four files at least."""
+    names = [f"{split}-{what}" for split in SPLITS for what in ("images-idx3", "labels-idx1")]
+    return any((path / f"{name}-ubyte{end}").is_file() for name in names for end in ENDS)
+
+
+def load(folder: Path) -> tuple[Images, Images]:
+    """The training and the test images of a folder; the largest training label ends the classes.
+
+    Raises:
+        DataError: a file is missing or damaged, or they disagree.
+    """
+    training = _images(folder, "train")
+    test = _images(folder, "t10k", training.classes)
+    if test.volume != training.volume:
+        raise DataError(
+            f"{folder}: training images of {training.volume}, but test images of {test.volume}"
+        )
+    return training, test
+
+
+def _images(folder: Path, split: str, classes: tuple[str, ...] | None = None) -> Images:
+    pixels = read(_find(folder, f"{split}-images-idx3-ubyte"), 3)[..., np.newaxis]
+    labels_path = _find(folder, f"{split}-labels-idx1-ubyte")
+    labels = read(labels_path, 1).astype(np.int64)
+    if classes is None:
+        classes = tuple(map(str, range(int(labels.max(initial=0)) + 1)))
+    try:
+        return Images(pixels, labels, classes)
+    except DataError as reason:
+        raise DataError(f"{labels_path}: {reason}") from None
+
+
+def _find(folder: Path, name: str) -> Path:
+    for end in ENDS:
+        if (path := folder / f"{name}{end}").is_file():
+            return path
+    raise DataError(f"{folder}: holds no {name}, plain or .gz")
 
 
 def read(path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -1,8 +1,9 @@
-"""Labelled images in memory, and the splits a run trains, chooses and is judged on."""
+"""Labelled images, and the splits a run trains, chooses and is judged on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,67 @@ from numpy.typing import NDArray
 from striate.data.order import shuffled
 from striate.errors import DataError
 from striate.layers.volume import Volume
+
+
+class Pixels(Protocol):
+    """The bytes of images, (count, height, width, depth): an array, or what gives parts of one.
+
+    `pixels[positions]`, int64 of (n,), and `pixels[first:last]` are uint8 arrays of
+    (n, height, width, depth).
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+class Lazy:
+    """What stores of pixels that are no array have in common; `np.asarray` reads them whole."""
+
+    dtype = np.dtype(np.uint8)
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any, /) -> Any:
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+
+class Chosen(Lazy):
+    """Some images of a store, in an order of their own; nothing is read before it is asked for."""
+
+    store: Pixels
+    positions: NDArray[np.int64]
+
+    def __init__(self, store: Pixels, positions: NDArray[np.int64]) -> None:
+        inner = store if isinstance(store, Chosen) else None
+        self.store = inner.store if inner else store
+        self.positions = inner.positions[positions] if inner else positions
+        self.shape = (len(positions), *store.shape[1:])
+
+    def __getitem__(self, index: Any, /) -> Any:
+        if isinstance(index, tuple):
+            raise TypeError("images are chosen by position alone; np.asarray(pixels) is an array")
+        return self.store[self.positions[index]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +87,7 @@ class Images:
         DataError: these disagree, or there is no image at all.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
 
@@ -55,8 +117,19 @@ class Images:
         return Volume(*self.pixels.shape[1:])
 
     def take(self, positions: NDArray[np.int64]) -> Images:
-        """The images at these positions, in this order."""
-        return Images(self.pixels[positions], self.labels[positions], self.classes)
+        """The images at these positions, in this order; their pixels are not copied."""
+        return Images(Chosen(self.pixels, positions), self.labels[positions], self.classes)
+
+
+class Unreadable(NamedTuple):
+    """A file that could not be used.
+
+    Attributes:
+        path: as a person would name it; of a file in an archive, ARCHIVE:MEMBER.
+    """
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -65,12 +138,17 @@ class Splits:
 
     Attributes:
         source: where they come from, as a person gave it.
+        unreadable: the files that could not be used.
+        fingerprint: SHA-256, in hexadecimal: another one where an image, a label, a class or the
+            split has changed. Empty where nobody computed it.
     """
 
     source: str
     train: Images
     validation: Images
     test: Images
+    unreadable: tuple[Unreadable, ...] = ()
+    fingerprint: str = ""
 
 
 def hold_out(images: Images, fraction: float, seed: int = 0) -> tuple[Images, Images]:

@@ -3,59 +3,145 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
 
-from striate.data.images import Images, Splits
-from striate.errors import DataError
+from striate.data.images import Images, Pixels, Splits
+from striate.data.measure import margins, moments
+from striate.errors import DataError, one_of
 from striate.layers.volume import Volume
 from striate.network import Network
 
-CHUNK = 4096  # images measured at a time, so that squares of all of them never lie in memory
+Device = torch.device | str
+NORMALISATIONS = ("channels", "mean", "mean-image", "centred", "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preparation:
-    """Centres images in the network's input volume, with zeros around, and normalises them.
+    """Fits images to the network's input volume and normalises them.
+
+    Of a larger image the centre is kept, a smaller one is centred with zeros around; of an odd
+    difference, the odd row is cut or added at the bottom, the odd column at the right. A grey image
+    for a network of three channels is repeated in each. Then (pixels - mean) / deviation.
 
     Attributes:
         input: the volume the network takes.
-        mean, deviation: for each channel, of pixels from 0 to 1, measured on the training split
-            with its zeros around.
+        mean, deviation: for each channel, of pixels from 0 to 1.
+        mean_image: float32 (height, width, depth) of the input, of pixels from 0 to 1: it is
+            subtracted in place of the channels' means.
+
+    Raises:
+        DataError: these disagree, or cannot be computed with.
     """
 
     input: Volume
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    mean_image: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.mean) == len(self.deviation) == self.input.depth:
             raise DataError(f"{self.input.depth} channels need as many means and deviations")
         if not np.isfinite(self.mean + self.deviation).all() or min(self.deviation) <= 0:
             raise DataError("a mean is not finite, or a deviation not above 0")
+        if self.mean_image is not None and (
+            self.mean_image.shape != tuple(self.input) or not np.isfinite(self.mean_image).all()
+        ):
+            raise DataError(f"the mean image is not a finite one of {self.input}")
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(count, height, width, depth) bytes to the (count, depth, height, width) of torch.
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Preparation)
+            and self._plain == other._plain
+            and np.array_equal(self._image, other._image)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._plain)
+
+    @property
+    def _plain(self) -> tuple[object, ...]:
+        return self.input, self.mean, self.deviation, self.mean_image is None
+
+    @property
+    def _image(self) -> NDArray[np.float32]:
+        return np.zeros(0, np.float32) if self.mean_image is None else self.mean_image
+
+    def __call__(self, pixels: Pixels | Tensor, device: Device | None = None) -> Tensor:
+        """Make a batch ready for the network.
+
+        Args:
+            pixels: uint8 (n, height, width, depth).
+            device: where to; by default where they lie. The bytes are moved and turned into
+                numbers there.
+
+        Returns:
+            float32 (n, depth, height, width) of the input.
 
         Raises:
-            DataError: the images do not fit the input.
+            DataError: the images have another depth than the network takes.
         """
-        margins = _margins(Volume(*pixels.shape[1:]), self.input)
-        scale = np.float32(1) / (255 * np.array(self.deviation, dtype=np.float32))
-        shift = np.array(self.mean, dtype=np.float32) * 255
-        values = (np.pad(pixels, ((0, 0), *margins)) - shift) * scale
-        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+        return self.normalised(self.fitted(self.planes(pixels, device)))
+
+    def planes(self, pixels: Pixels | Tensor, device: Device | None = None) -> Tensor:
+        """A batch on a device with its channels first and as many as the input's, not copied."""
+        _check_depth(Volume(*pixels.shape[1:]), self.input)
+        if not isinstance(pixels, Tensor):
+            # PyTorch warns of arrays that are read-only, as memory maps are.
+            pixels = torch.from_numpy(np.require(pixels, requirements="W"))
+        moved = pixels if device is None else pixels.to(device)
+        return moved.permute(0, 3, 1, 2).expand(-1, self.input.depth, -1, -1)
+
+    def fitted(self, images: Tensor) -> Tensor:
+        """(n, depth, h, w) of any size to the input's: its centre, with zeros around."""
+        _, depth, height, width = images.shape
+        (top, bottom), (left, right) = margins(Volume(height, width, depth), self.input)
+        if (height, width) == self.input[:2]:
+            return images
+        return pad(images, (left, right, top, bottom))  # below 0 it cuts
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """(n, depth, height, width) of levels from 0 to 255, bytes or fractions, to new float32."""
+        shift, scale = _levels(self, images.device)
+        copied = images.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        return copied.sub_(shift).mul_(scale)
 
 
-def prepare(network: Network, splits: Splits) -> Preparation:
-    """Measure the training split for a network.
+@lru_cache(maxsize=8)
+def _levels(preparation: Preparation, device: Device) -> tuple[Tensor, Tensor]:
+    """What is subtracted from levels, and what the difference is multiplied by, on a device."""
+    scale = np.float32(1) / (255 * np.array(preparation.deviation, dtype=np.float32))
+    if preparation.mean_image is None:
+        shift = np.array(preparation.mean, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    else:
+        shift = preparation.mean_image.transpose(2, 0, 1)
+    with torch.inference_mode(False):  # they outlive the scoring that may have asked for them
+        return (
+            torch.tensor(shift * 255, device=device),
+            torch.tensor(scale[:, np.newaxis, np.newaxis], device=device),
+        )
+
+
+def prepare(network: Network, splits: Splits, normalisation: str = "channels") -> Preparation:
+    """Measure the training split for a network, as it is fitted to the network's input.
+
+    Args:
+        normalisation: `channels`, each channel's mean and deviation; `mean`, each channel's mean
+            alone; `mean-image`, each pixel's mean; `centred`, pixels from -0.5 to 0.5; `none`,
+            pixels from 0 to 1. With `mean` and `mean-image` a difference of one level of
+            brightness stays 1, as in the papers that used them.
 
     Raises:
         DataError: the images do not fit the network's input, or the classes its output.
     """
-    train, classes = splits.train, len(splits.train.classes)
-    _margins(train.volume, network.input)
+    train, classes, input = splits.train, len(splits.train.classes), network.input
+    one_of("normalisation", normalisation, NORMALISATIONS)
+    _check_depth(train.volume, input)
     outputs = {"the network": network.expansion.output}
     outputs |= {f"its head {name}": step for name, step in network.expansion.head_outputs.items()}
     for what, step in outputs.items():
@@ -68,30 +154,27 @@ def prepare(network: Network, splits: Splits) -> Preparation:
         raise DataError("the network has no weights or biases, so that there is nothing to learn")
     if len(train) < 2:
         raise DataError(f"{splits.source} has {len(train)} training image: too few to learn from")
-    return Preparation(network.input, *_measured(train, network.input))
+    return _measured(train, input, normalisation)
 
 
-def _margins(images: Volume, input: Volume) -> tuple[tuple[int, int], ...]:
-    """Rows, columns and channels of zeros (before, after); of an odd number, one more after."""
-    rows, columns = input.height - images.height, input.width - images.width
-    if rows < 0 or columns < 0 or images.depth != input.depth:
+def _check_depth(images: Volume, input: Volume) -> None:
+    if images.depth not in (input.depth, 1) or (images.depth == 1 and input.depth not in (1, 3)):
+        begin = Volume(input.height, input.width, images.depth)
         raise DataError(
             f"the images are {images}, but the network takes {input}: let its text begin with "
-            f"[{images}] (smaller images are centred; none is cropped, scaled or recoloured)"
+            f"[{begin}] (larger images are cropped, smaller ones centred; only grey is recoloured)"
         )
-    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2), (0, 0)
 
 
-def _measured(images: Images, input: Volume) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and the deviation of each channel, the zeros around the images included."""
-    total = np.zeros(images.volume.depth)
-    squares = np.zeros(images.volume.depth)
-    for first in range(0, len(images), CHUNK):
-        values = images.pixels[first : first + CHUNK].astype(np.uint32)
-        total += values.sum(axis=(0, 1, 2), dtype=np.uint64)
-        squares += (values * values).sum(axis=(0, 1, 2), dtype=np.uint64)
-    count = len(images) * input.height * input.width
-    mean = total / count
-    deviation = np.sqrt(squares / count - mean**2)
-    # A channel that never changes has no deviation: one level of brightness stands in for it.
-    return tuple((mean / 255).tolist()), tuple((np.maximum(deviation, 1) / 255).tolist())
+def _measured(train: Images, input: Volume, normalisation: str) -> Preparation:
+    depth = input.depth
+    if normalisation in ("centred", "none"):
+        middle = 0.5 if normalisation == "centred" else 0.0
+        return Preparation(input, (middle,) * depth, (1.0,) * depth)
+    image, mean, deviation = moments(train, input)
+    means = tuple((mean / 255).tolist())
+    if normalisation == "channels":
+        # A channel that never changes has no deviation: one level of brightness stands in for it.
+        return Preparation(input, means, tuple((np.maximum(deviation, 1) / 255).tolist()))
+    kept = (image / 255).astype(np.float32) if normalisation == "mean-image" else None
+    return Preparation(input, means, (1 / 255,) * depth, kept)

@@ -1,46 +1,89 @@
-"""Where images come from: a name or a folder becomes splits."""
+"""Where images come from: a name or a path becomes splits."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from striate.data import idx
+from striate.data import cifar, idx
+from striate.data.assemble import VALIDATION, fingerprint, from_files
+from striate.data.files import list_files
 from striate.data.images import Images, Splits, hold_out
-from striate.errors import DataError
+from striate.data.tell import Tell, silent
+from striate.errors import DataError, nearest
+from striate.layers.volume import Volume
 
-VALIDATION = 0.1  # of the training images
 DIGITS_TEST = 0.2  # scikit-learn's digits come without a test split
 DIGITS_LARGEST = 16  # ... and with pixels of 0 to 16
+STANDARD = ("mnist", "fashion-mnist", "cifar10", "cifar100")
+CHUNK = 4096  # images whose bytes are summed at a time
 
 
-def load(source: str | Path, *, seed: int = 0) -> Splits:
+def load(
+    source: str | Path,
+    *,
+    seed: int = 0,
+    input: Volume | None = None,
+    resize: int | None = None,
+    tell: Tell = silent,
+    workers: int | None = None,
+) -> Splits:
     """The images of a source, in three splits.
 
     Args:
         source: `digits` (1,797 images of 8x8x1 that scikit-learn carries, about 20% of them for
-            testing), or a folder with the four IDX files of MNIST or one of its likes.
-        seed: which tenth of the training images is held out for validation. It is apart from a
-            recipe's seed, so that runs with other seeds are validated on the same images.
+            testing); `mnist`, `fashion-mnist`, `cifar10` or `cifar100`, which are downloaded; a
+            folder or archive of images, a manifest of them (.csv, .parquet), a folder of the four
+            IDX files of MNIST or one of its likes, or the files of CIFAR.
+        seed: which tenth of the training images is held out for validation, where the source has no
+            such split. It is apart from a recipe's seed, so that runs with other seeds are
+            validated on the same images.
+        input: the network's input volume. Image files become grey where its depth is 1, and RGB
+            otherwise; see `resize` for their size. Arrays of pixels are what they are.
+        resize: image files are scaled so that the shorter side has so many pixels, and the centre
+            square is kept. By default those of one size stay as they are, if neither side is more
+            than 8/7 of the input's; others are scaled to 8/7 of the input's larger side.
+        tell: hears what is being done, and how much of it is.
+        workers: processes that decode, as many as there are processors by default.
 
     Raises:
-        DataError: there is no such source, or its files are not what they say.
+        DataError: there is no such source, its files are not what they say, images of several sizes
+            have neither `input` nor `resize`, or a class has no training image.
     """
     name = str(source)
-    if name in NAMED:
-        training, test = NAMED[name]()
-    elif (folder := Path(os.path.expanduser(name))).is_dir():
-        training, test = _idx_folder(folder)
-    else:
-        raise DataError(
-            f"no images at {name!r}: say {' or '.join(NAMED)}, or name a folder that holds "
-            "train-images-idx3-ubyte and its three companions, plain or .gz"
-        )
-    train, validation = hold_out(training, VALIDATION, seed)
-    return Splits(name, train, validation, test)
+    if name == "digits":
+        return _from_arrays(name, *_digits(), seed)
+    path = _path(name, tell)
+    if arrays := _arrays(path):
+        if resize is not None:
+            raise DataError(f"{name} holds arrays of pixels: resize is for image files")
+        return _from_arrays(name, *arrays, seed)
+    listing = list_files(path, name)
+    return from_files(listing, seed=seed, input=input, resize=resize, tell=tell, workers=workers)
+
+
+def _path(name: str, tell: Tell) -> Path:
+    """The file or folder of a source, which is downloaded if it is a standard set's name."""
+    if name in STANDARD:
+        from striate.data.download import fetch
+
+        return fetch(name, tell=tell)
+    path = Path(name).expanduser()
+    if not (path.is_dir() or path.is_file()):
+        reason = "it is neither a file nor a folder" if path.exists() else "there is nothing there"
+        hint = nearest(name, ("digits", *STANDARD))
+        raise DataError(f"no images at {name!r}: {reason}; {hint}")
+    return path
+
+
+def _arrays(path: Path) -> tuple[Images, Images] | None:
+    """Training and test images, where a path holds arrays of pixels rather than image files."""
+    if idx.is_folder(path):
+        return idx.load(path)
+    if path.suffix.lower() in (".zip", ".csv", ".parquet"):
+        return None
+    return cifar.load(path)
 
 
 def _digits() -> tuple[Images, Images]:
@@ -52,34 +95,10 @@ def _digits() -> tuple[Images, Images]:
     return hold_out(Images(pixels, digits.target.astype(np.int64), names), DIGITS_TEST)
 
 
-def _idx_folder(folder: Path) -> tuple[Images, Images]:
-    training = _idx_images(folder, "train")
-    test = _idx_images(folder, "t10k", training.classes)
-    if test.volume != training.volume:
-        raise DataError(
-            f"{folder}: training images of {training.volume}, but test images of {test.volume}"
-        )
-    return training, test
-
-
-def _idx_images(folder: Path, split: str, classes: tuple[str, ...] | None = None) -> Images:
-    """One split; without `classes`, the largest label says how many there are."""
-    pixels = idx.read(_find(folder, f"{split}-images-idx3-ubyte"), 3)[..., np.newaxis]
-    labels_path = _find(folder, f"{split}-labels-idx1-ubyte")
-    labels = idx.read(labels_path, 1).astype(np.int64)
-    if classes is None:
-        classes = tuple(map(str, range(int(labels.max(initial=0)) + 1)))
-    try:
-        return Images(pixels, labels, classes)
-    except DataError as reason:
-        raise DataError(f"{labels_path}: {reason}") from None
-
-
-def _find(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise DataError(f"{folder}: holds no {name}, plain or .gz")
-
-
-NAMED: dict[str, Callable[[], tuple[Images, Images]]] = {"digits": _digits}
+def _from_arrays(name: str, training: Images, test: Images, seed: int) -> Splits:
+    train, validation = hold_out(training, VALIDATION, seed)
+    contents = [
+        (images.labels, (images.pixels[at : at + CHUNK] for at in range(0, len(images), CHUNK)))
+        for images in (train, validation, test)
+    ]
+    return Splits(name, train, validation, test, fingerprint=fingerprint(train, contents))

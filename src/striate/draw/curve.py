@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 
 from rich.text import Text
 
+from striate.draw.history import History
 from striate.records import Evaluated, Record, Started, Stepped
 
 BRAILLE = 0x2800
@@ -37,10 +38,35 @@ def curve(records: Iterable[Record], width: int = 80, height: int = 9) -> Text:
                 losses.append((record.step / steps, record.loss))
             case Evaluated(split="validation"):
                 errors.append((float(record.epoch), 100 * record.score.top1_error))
-    size = (width - GAP) // 2, height
-    left = _Panel("training loss", "cyan", losses, epochs, logarithmic=True).lines(*size)
-    right = _Panel("validation error, %", "magenta", errors, epochs).lines(*size)
-    return Text("\n").join(Text.assemble(a, " " * GAP, b) for a, b in zip(left, right, strict=True))
+    left = _Panel("training loss", "cyan", losses, epochs, logarithmic=True)
+    return _side_by_side(
+        [left, _Panel("validation error, %", "magenta", errors, epochs)], width, height
+    )
+
+
+def panels(
+    history: History, what: Sequence[str] = ("loss", "error"), width: int = 80, height: int = 9
+) -> Text:
+    """The same of a run that was read, under its name.
+
+    Args:
+        what: `loss`, `error`, `rate`.
+    """
+    epochs = max(1, round(history.epochs))
+    errors = [(epoch, 100 * error) for epoch, error in history.validation_errors]
+    known = {
+        "loss": _Panel("training loss", "cyan", history.losses, epochs, logarithmic=True),
+        "error": _Panel("validation error, %", "magenta", errors, epochs),
+        "rate": _Panel("learning rate", "green", history.rates, epochs),
+    }
+    drawn = _side_by_side([known[each] for each in what], width, height)
+    return Text.assemble((history.name, "bold"), "\n", drawn)
+
+
+def _side_by_side(panels: Sequence[_Panel], width: int, height: int) -> Text:
+    size = (width - GAP * (len(panels) - 1)) // len(panels), height
+    rows = zip(*(panel.lines(*size) for panel in panels), strict=True)
+    return Text("\n").join(Text(" " * GAP).join(row) for row in rows)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from striate.records import EpochEnded, Evaluated, Record, Started, Stepped
+from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Warned
+
+SILENCE = 60.0  # seconds after which a log that is no terminal hears of an epoch under way
+SHARES = {"waiting": "data", "forward": "forward", "backward": "backward", "update": "update"}
 
 
 def progress(records: Iterable[Record], console: Console | None = None) -> Iterator[Record]:
@@ -19,7 +24,8 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
         console: where; standard error by default, so that standard output carries results alone.
 
     A terminal has a bar with the epoch, the loss and the accuracy in training so far, images a
-    second and the time left. Each epoch leaves a line: losses, accuracies, images a second.
+    second, the time left, and how the time is spent: waiting for data, forward, backward, update.
+    Each epoch leaves a line: losses, accuracies, images a second.
     """
     console = console or Console(stderr=True)
     bar = Progress(
@@ -33,42 +39,115 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
     )
     say = partial(console.print, highlight=False, soft_wrap=True)
     task = bar.add_task("", epoch="", figures="")
-    epochs = steps = seen = correct = 0
-    total_loss = began = speed = 0.0
+    epochs = steps = 0
+    epoch, run = _Sums(), _Sums()
+    heard = 0.0
     passed: EpochEnded | None = None
     with bar:
         for record in records:
             match record:
                 case Started():
                     epochs, steps = record.epochs, record.epochs * record.steps_per_epoch
-                    bar.update(task, total=steps)
+                    bar.update(task, total=steps, completed=record.step)
                     say(_opening(record))
+                    epoch.began = run.began = heard = record.seconds
                 case Stepped():
-                    seen += record.images
-                    correct += record.images - record.wrong
-                    total_loss += record.loss * record.images
-                    speed = seen / max(record.seconds - began, 1e-9)
-                    left = record.seconds / record.step * (steps - record.step)
+                    epoch.add(record)
+                    run.add(record)
+                    left = (record.seconds - run.began) / run.steps * (steps - record.step)
+                    figures = f"{epoch.figures()}  {timedelta(seconds=round(left))} left"
+                    number = f"{record.epoch}/{epochs}"
                     bar.update(
                         task,
                         completed=record.step,
-                        epoch=f"{record.epoch}/{epochs}",
-                        figures=f"loss {total_loss / seen:.4f}  accuracy {correct / seen:.1%}  "
-                        f"{speed:,.0f} images/s  {timedelta(seconds=round(left))} left",
+                        epoch=number,
+                        figures=f"{figures}  {run.shares()}" if console.width > 120 else figures,
                     )
+                    if not console.is_terminal and record.seconds - heard > SILENCE:
+                        heard = record.seconds
+                        say(f"epoch {number} step {record.step:,}/{steps:,}  {figures}")
                 case EpochEnded():
                     passed = record
                 case Evaluated(split="validation") if passed:
-                    say(_line(passed, record, epochs, speed))
-                    seen, correct, total_loss, began = 0, 0, 0.0, record.seconds
+                    say(_line(passed, record, epochs, epoch.speed))
+                    epoch = _Sums(began=record.seconds)
+                    heard = record.seconds
+                case Warned():
+                    say(f"[bold yellow]warning[/]: {record.message}")
+                case Ended():
+                    if record.early:
+                        say(
+                            f"stopped early: the validation error was lowest after epoch "
+                            f"{record.best_epoch}, whose weights are kept"
+                        )
+                    if run.steps:
+                        say(f"time: {run.shares()}")
             yield record
 
 
+@contextmanager
+def working(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for work before training: what `Tell` of striate.data says."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        console=console,
+        expand=True,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, object] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what)
+        bar.update(tasks[what], completed=done, total=total or None)  # type: ignore[arg-type]
+
+    with bar:
+        yield tell
+
+
+@dataclass
+class _Sums:
+    """Sums over the steps of an epoch or a run, from `began` on."""
+
+    began: float = 0.0
+    steps: int = 0
+    seen: int = 0
+    correct: int = 0
+    loss: float = 0.0
+    speed: float = 0.0
+    spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SHARES, 0.0))
+
+    def add(self, record: Stepped) -> None:
+        self.steps += 1
+        self.seen += record.images
+        self.correct += record.images - record.wrong
+        self.loss += record.loss * record.images
+        self.speed = self.seen / max(record.seconds - self.began, 1e-9)
+        for name in self.spent:
+            self.spent[name] += getattr(record, name)
+
+    def figures(self) -> str:
+        return (
+            f"loss {self.loss / self.seen:.4f}  accuracy {self.correct / self.seen:.1%}  "
+            f"{self.speed:,.0f} images/s"
+        )
+
+    def shares(self) -> str:
+        total = sum(self.spent.values()) or 1.0
+        return "  ".join(f"{SHARES[name]} {each / total:.0%}" for name, each in self.spent.items())
+
+
 def _opening(record: Started) -> str:
-    placed = "" if record.images == record.input else f", centred in {record.input}"
+    placed = "" if record.images == record.input else f", in {record.input}"
+    first = f"; goes on after step {record.step:,}" if record.step else ""
+    ranks = f"; {record.ranks} processes" if record.ranks > 1 else ""
     return (
         f"{record.parameters:,} parameters; {record.training:,} images of {record.images}"
-        f"{placed}; {record.validation:,} more held out for validation"
+        f"{placed}; {record.validation:,} more held out for validation\n"
+        f"on {record.compute}{ranks}{first}"
     )
 
 

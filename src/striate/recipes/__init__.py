@@ -1,6 +1,16 @@
 """How a network is trained: the Recipe, its text, and those that the papers published."""
 
+from striate.recipes.named import names, read
 from striate.recipes.recipe import Recipe
-from striate.recipes.text import from_toml, to_toml
+from striate.recipes.text import explained, from_toml, split_settings, to_toml, with_settings
 
-__all__ = ["Recipe", "from_toml", "to_toml"]
+__all__ = [
+    "Recipe",
+    "explained",
+    "from_toml",
+    "names",
+    "read",
+    "split_settings",
+    "to_toml",
+    "with_settings",
+]

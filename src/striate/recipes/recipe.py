@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from math import isfinite
 
 from striate.errors import RunError, one_of
@@ -18,17 +18,18 @@ RULES: dict[str, dict[str, float]] = {
     "rmsprop": {"memory": 0.99, "epsilon": 1e-8},
     "adam": {"momentum": 0.9, "memory": 0.999, "epsilon": 1e-8},
     "adamw": {"momentum": 0.9, "memory": 0.999, "epsilon": 1e-8},
-    "muon": {"momentum": 0.95, "other_momentum": 0.9, "renormalise": False},
+    "muon": {"momentum": 0.95, "newton_schulz": 5, "other_momentum": 0.9, "renormalise": False},
 }
-# What each schedule reads.
-SCHEDULES: dict[str, tuple[str, ...]] = {
-    "constant": (),
-    "step": ("milestones", "every", "factor"),
-    "plateau": ("patience", "factor"),
-    "cosine": ("final",),
-    "linear": ("final",),
-    "one-cycle": ("final", "peak"),
+# What each schedule reads, in the same way. `step` needs one of milestones and every.
+SCHEDULES: dict[str, dict[str, float | None]] = {
+    "constant": {},
+    "step": {"milestones": None, "every": None, "factor": 0.1},
+    "plateau": {"patience": 5, "factor": 0.1},
+    "cosine": {"final": 0.0},
+    "linear": {"final": 0.0},
+    "one-cycle": {"peak": 0.3, "final": 0.0},
 }
+INITIALISATIONS = ("he", "xavier", "fan-in", "small", "lecun", "identity", "constant")
 NORMALISATIONS = ("channels", "mean", "mean-image", "centred", "none")
 FLIPS = ("none", "random", "alternating")
 PADDINGS = ("zeros", "reflect")
@@ -50,33 +51,36 @@ class Recipe:
             batch normalisation, which sees a part at a time.
         seed: of the initial weights, the order of the images, augmentation and dropout.
         rule: the update rule, a key of RULES.
-        learning_rate: of filters, where the schedule's factor is 1.
+        learning_rate: of filters, where the schedule's factor is 1. The loss is a batch's mean.
         bias_rate: another one for biases and for the scales of normalisations.
-        head_rate: another one for the weights of the last layer with weights.
+        head_rate: another one for the last layer with weights.
         momentum: of momentum, Nesterov and Muon; beta 1 of Adam.
         memory: what is kept of the mean squared gradient: RMSProp, Adadelta; beta 2 of Adam.
         epsilon: beside the root that the rule divides by.
+        newton_schulz: Muon's iterations.
         other_momentum: Nesterov's for all that Muon leaves alone: biases, scales, the last layer.
         renormalise: before each of Muon's steps, scale a layer's filters to a norm of
-            sqrt(number of filters).
-        weight_decay: L2, added to the gradient (AdamW and Muon: off the weights themselves).
+            sqrt(number of filters); they do not decay then.
+        weight_decay: L2, added to the gradient. AdamW takes learning_rate * weight_decay of each
+            weight instead, and so does Muon, whatever rate of its own a weight has.
         decay_biases: whether biases and the scales of normalisations decay too.
         schedule: how the rate changes, a key of SCHEDULES.
         warm_up: progress over which the rate first rises in a straight line.
-        milestones, every: progress at which `step` multiplies the rate by `factor`.
+        milestones: progress at which `step` multiplies the rate by `factor`.
+        every: progress between `step`'s multiplications, in place of milestones.
         factor: of `step` (one for all milestones or one for each) and `plateau`.
         patience: epochs without a better validation error after which `plateau` multiplies.
         final: of the rate, where linear, cosine and one-cycle end.
         peak: progress at which one-cycle's rate is highest.
         clip: a gradient with a longer norm than this is shortened to it.
         max_norm: limit of the norm of the weights into a unit.
-        max_rms: limit of their root mean square.
+        max_rms: limit of the root mean square of a convolution's filter.
         label_smoothing: probability spread evenly over all classes.
         average: decay of the exponential moving average of the weights that is used in the end.
         early_stopping: epochs without a better validation error after which training ends; the
             best weights are the ones to use.
         auxiliary_weight: of the losses of auxiliary heads.
-        initialisation: a name that `Network.build` knows.
+        initialisation: a name in INITIALISATIONS.
         whiten: the first convolution's filters whiten patches of the training images, and stay.
         normalisation: a name in NORMALISATIONS.
         resize: shorter side to which images of a folder are scaled before the centre square is
@@ -111,6 +115,7 @@ class Recipe:
     momentum: float | None = None
     memory: float | None = None
     epsilon: float | None = None
+    newton_schulz: int | None = None
     other_momentum: float | None = None
     renormalise: bool | None = None
     weight_decay: float = 5e-4
@@ -152,99 +157,134 @@ class Recipe:
     cutmix: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("rule", RULES),
-            ("schedule", SCHEDULES),
-            ("normalisation", NORMALISATIONS),
-            ("flip", FLIPS),
-            ("padding", PADDINGS),
-        ):
+        for name, known in NAMES.items():
             one_of(f"recipe: {name}", getattr(self, name), known)
-        for name, low, high in LIMITS:
+        for name, (low, high) in LIMITS.items():
             _check(name, getattr(self, name), low, high)
         self._refuse("rule", RULES)
         self._refuse("schedule", SCHEDULES)
-        for needed, name in (("area", "aspect"), ("shift", "padding")):
-            default = next(each.default for each in fields(self) if each.name == name)
-            if not getattr(self, needed) and getattr(self, name) != default:
-                raise RunError(f"recipe: {name} is not used without {needed}")
+        if self.area is None and self.aspect is not None:
+            raise RunError("recipe: aspect is not used without area")
+        if self.area is not None and self.scale is not None:
+            raise RunError("recipe: area and scale are two ways to crop: choose one")
+        if not self.shift and self.padding != "zeros":
+            raise RunError("recipe: padding is not used without shift")
+        if self.schedule == "one-cycle" and self.warm_up:
+            raise RunError("recipe: one-cycle rises by itself: leave warm_up out, or set peak")
+        self._check_steps()
 
-    def _refuse(
-        self, what: str, readers: dict[str, dict[str, float]] | dict[str, tuple[str, ...]]
-    ) -> None:
+    def _refuse(self, what: str, readers: Mapping[str, Iterable[str]]) -> None:
         """A setting that the chosen rule or schedule would ignore is an error, not silence."""
         chosen = getattr(self, what)
-        for name in {name for read in readers.values() for name in read}:
+        for name in dict.fromkeys(name for read in readers.values() for name in read):
             if getattr(self, name) is not None and name not in readers[chosen]:
                 users = ", ".join(each for each, read in readers.items() if name in read)
                 raise RunError(
                     f"recipe: {what} {chosen!r} has no {name}: leave it out, or choose {users}"
                 )
 
+    def _check_steps(self) -> None:
+        if self.schedule == "step" and (self.milestones is None) == (self.every is None):
+            raise RunError("recipe: schedule 'step' needs one of milestones and every")
+        if isinstance(self.factor, tuple) and len(self.factor) != len(self.milestones or ()):
+            raise RunError(
+                f"recipe: factor has {len(self.factor)} numbers for "
+                f"{len(self.milestones or ())} milestones: give one, or one for each"
+            )
+
     def knob(self, name: str) -> float:
-        """A setting of the update rule, or the rule's own value where the recipe is silent."""
-        value = getattr(self, name)
-        return float(RULES[self.rule][name] if value is None else value)
+        """A setting of the rule or the schedule, or its own value where the recipe is silent."""
+        value: float | None = getattr(self, name)
+        if value is None:
+            value = {**RULES[self.rule], **SCHEDULES[self.schedule]}[name]
+        assert value is not None, "of milestones and every one is given"
+        return float(value)
+
+    def changed(self, **settings: object) -> Recipe:
+        """The recipe with other settings; with another rule or schedule, without the old one's.
+
+        `dataclasses.replace` keeps those, and then a setting that nothing reads is an error.
+        """
+        for what, readers in (("rule", RULES), ("schedule", SCHEDULES)):
+            new = settings.get(what, getattr(self, what))
+            if new in readers and new != getattr(self, what):
+                settings = {name: None for name in readers[getattr(self, what)]} | settings
+        return replace(self, **settings)  # type: ignore[arg-type]  # checked in __post_init__
 
 
+NAMES: dict[str, Iterable[str]] = {
+    "rule": RULES,
+    "schedule": SCHEDULES,
+    "initialisation": INITIALISATIONS,
+    "normalisation": NORMALISATIONS,
+    "flip": FLIPS,
+    "padding": PADDINGS,
+}
 ABOVE_0 = 5e-324
 BELOW_1 = 1 - 2**-53
+MOST = 1e300
 # Inclusive; of pairs and lists, of each value.
-LIMITS: tuple[tuple[str, float, float], ...] = (
-    ("epochs", 1, 10**9),
-    ("batch", 1, 10**9),
-    ("accumulate", 1, 10**6),
-    ("seed", 0, 2**63 - 1),
-    ("learning_rate", ABOVE_0, 1e300),
-    ("bias_rate", 0, 1e300),
-    ("head_rate", 0, 1e300),
-    ("momentum", 0, BELOW_1),
-    ("other_momentum", 0, BELOW_1),
-    ("memory", 0, BELOW_1),
-    ("epsilon", ABOVE_0, 1),
-    ("weight_decay", 0, 1e300),
-    ("warm_up", 0, BELOW_1),
-    ("milestones", ABOVE_0, BELOW_1),
-    ("every", ABOVE_0, 1),
-    ("factor", ABOVE_0, 1e6),
-    ("patience", 1, 10**9),
-    ("final", 0, 1),
-    ("peak", 0, 1),
-    ("clip", ABOVE_0, 1e300),
-    ("max_norm", ABOVE_0, 1e300),
-    ("max_rms", ABOVE_0, 1e300),
-    ("label_smoothing", 0, BELOW_1),
-    ("average", 0, BELOW_1),
-    ("early_stopping", 1, 10**9),
-    ("auxiliary_weight", 0, 1e6),
-    ("resize", 1, 10**5),
-    ("shift", 0, 10**4),
-    ("scale", 1, 10**5),
-    ("area", ABOVE_0, 1),
-    ("aspect", 0.01, 100),
-    ("lighting", 0, 100),
-    ("brightness", 0, 1),
-    ("contrast", 0, 1),
-    ("cutout", 0, 10**4),
-    ("mixup", 0, 1e3),
-    ("cutmix", 0, 1e3),
-)
+LIMITS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 10**9),
+    "batch": (1, 10**9),
+    "accumulate": (1, 10**6),
+    "seed": (0, 2**63 - 1),
+    "learning_rate": (ABOVE_0, MOST),
+    "bias_rate": (0, MOST),
+    "head_rate": (0, MOST),
+    "momentum": (0, BELOW_1),
+    "memory": (0, BELOW_1),
+    "epsilon": (ABOVE_0, 1),
+    "newton_schulz": (1, 99),
+    "other_momentum": (0, BELOW_1),
+    "weight_decay": (0, MOST),
+    "warm_up": (0, BELOW_1),
+    "milestones": (ABOVE_0, BELOW_1),
+    "every": (ABOVE_0, 1),
+    "factor": (ABOVE_0, 10**6),
+    "patience": (1, 10**9),
+    "final": (0, 1),
+    "peak": (0, 1),
+    "clip": (ABOVE_0, MOST),
+    "max_norm": (ABOVE_0, MOST),
+    "max_rms": (ABOVE_0, MOST),
+    "label_smoothing": (0, BELOW_1),
+    "average": (0, BELOW_1),
+    "early_stopping": (1, 10**9),
+    "auxiliary_weight": (0, 10**6),
+    "resize": (1, 10**5),
+    "shift": (0, 10**4),
+    "scale": (1, 10**5),
+    "area": (ABOVE_0, 1),
+    "aspect": (0.01, 100),
+    "lighting": (0, 100),
+    "brightness": (0, 1),
+    "contrast": (0, 1),
+    "cutout": (0, 10**4),
+    "mixup": (0, 1000),
+    "cutmix": (0, 1000),
+}
 
 
-def _check(name: str, value: object, low: float, high: float) -> None:
-    """Numbers within their limits; None and nothing else passes unseen."""
+def _check(name: str, value: float | Sequence[float] | None, low: float, high: float) -> None:
+    """Numbers within their limits; None passes unseen."""
     if value is None:
         return
     values = value if isinstance(value, Sequence) else (value,)
     for each in values:
         if not isfinite(each) or not low <= each <= high:
             raise RunError(f"recipe: {name} must be {_said(low, high)}, not {each}")
-    if isinstance(value, Sequence) and list(values) != sorted(values) and name != "factor":
+    if list(values) != sorted(values) and name != "factor":
         raise RunError(f"recipe: {name} must rise, not {', '.join(map(str, values))}")
 
 
 def _said(low: float, high: float) -> str:
     least = "above 0" if low == ABOVE_0 else f"at least {low:g}"
-    if high >= 10**4:
-        return least if high != 2**63 - 1 else "from 0 to 2^63 - 1"
-    return f"{least} and {'below 1' if high == BELOW_1 else f'at most {high:g}'}"
+    if high == MOST:
+        return least
+    most = "below 1" if high == BELOW_1 else f"at most {high:,}"
+    return f"{least} and {'below 2^63' if high == 2**63 - 1 else most}"
+
+
+# Every setting, in the order in which a recipe is written.
+SETTINGS = {each.name: each for each in fields(Recipe)}

@@ -1,53 +1,191 @@
-"""Recipes as TOML text, and back."""
+"""Recipes as TOML text, and back; settings as a person types them."""
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from striate.errors import RunError
-from striate.recipes.recipe import Recipe
+from striate.errors import RunError, nearest
+from striate.recipes.recipe import RULES, SCHEDULES, SETTINGS, Recipe
+
+# The setting before which a heading stands.
+HEADINGS = {
+    "title": "what it is",
+    "epochs": "the run",
+    "rule": "the update rule",
+    "schedule": "the learning rate over the run",
+    "clip": "limits, and what the loss and the weights in the end are",
+    "initialisation": "how the weights start",
+    "normalisation": "how images are prepared",
+    "flip": "how training images are varied",
+}
+WIDTH = 100
+SHORT = {"lr": "learning_rate"}
+KINDS = {"str": "a text", "bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 def to_toml(recipe: Recipe) -> str:
     """The recipe as text, a line for each setting that it has."""
-    # JSON's numbers, strings, truths and lists are TOML's too.
     return "".join(
-        f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
-        for name, value in asdict(recipe).items()
+        f"{_line(name, value)}\n"
+        for name, value in _values(recipe).items()
         if value is not None and value != ""
     )
 
 
-def from_toml(text: str) -> Recipe:
+def explained(recipe: Recipe) -> str:
+    """The same under headings, with a comment for each setting that has none or its usual value.
+
+    What the rule and the schedule do not read is not there.
+    """
+    own = {**RULES[recipe.rule], **SCHEDULES[recipe.schedule]}
+    lines = []
+    for name, value in _values(recipe).items():
+        if name in HEADINGS:
+            lines += ["", f"# -- {HEADINGS[name]}"]
+        if value is not None and value != "":
+            lines.append(_line(name, value))
+        elif own.get(name) is not None:
+            lines.append(f"# {_line(name, own[name])}")
+        elif name in own or not _read_by_some(name):
+            lines.append(f"# {name} = none")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def from_toml(text: str, source: str = "recipe") -> Recipe:
     """The recipe in a text; a setting that it leaves out has its default.
 
+    Args:
+        source: what messages call the text.
+
     Raises:
-        RunError: the text is no TOML, or a setting is unknown or of another type.
+        RunError: the text is no TOML, or a setting is unknown or cannot be.
     """
     try:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as reason:
-        raise RunError(f"recipe: {reason}") from None
-    known = {field.name: str(field.type) for field in fields(Recipe)}
-    for name in settings:
-        if name not in known:
-            raise RunError(f"recipe: there is no setting {name!r}; known: {', '.join(known)}")
-    return Recipe(**{name: _typed(name, known[name], value) for name, value in settings.items()})
+        raise RunError(_placed(str(reason), source)) from None
+    try:
+        return Recipe(**{_known(name): _typed(name, value) for name, value in settings.items()})
+    except RunError as reason:
+        raise RunError(f"{source}: {str(reason).removeprefix('recipe: ')}") from None
 
 
-def _typed(name: str, kind: str, value: Any) -> Any:
-    """The value as the field takes it; `true` is no number, and 1 is a float where one is due."""
-    if isinstance(value, list) and ("tuple" in kind or "Range" in kind):
-        pair = "Range" in kind
-        if all(type(each) in (int, float) for each in value) and (not pair or len(value) == 2):
-            return tuple(map(float, value))
-        raise RunError(f"recipe: {name} must be {'two' if pair else 'some'} numbers, not {value}")
-    wanted = kind.partition(" ")[0]
-    if wanted == "float" and type(value) in (int, float):
+def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
+    """A recipe with settings as a person types them: `{"lr": "0.01", "milestones": "0.5,0.75"}`.
+
+    `lr` is the learning rate, and `none` leaves a setting out. With another rule or schedule the
+    recipe loses the settings of its old one.
+
+    Raises:
+        RunError: a setting is unknown, cannot be, or nothing would read it.
+    """
+    known = {_known(SHORT.get(name, name)): text for name, text in settings.items()}
+    return recipe.changed(
+        **{name: _typed(name, _parsed(name, text)) for name, text in known.items()}
+    )
+
+
+def split_settings(texts: Iterable[str]) -> dict[str, str]:
+    """`["lr=0.01", "epochs=5"]` as names and values.
+
+    Raises:
+        RunError: a text has no `=`, or a setting is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name or not value:
+            raise RunError(f"recipe: a setting is written NAME=VALUE, as in lr=0.01, not {text!r}")
+        if name in found:
+            raise RunError(f"recipe: {name} is set twice")
+        found[name] = value
+    return found
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    return {name: getattr(recipe, name) for name in SETTINGS}
+
+
+def _read_by_some(name: str) -> bool:
+    return any(name in read for readers in (RULES, SCHEDULES) for read in readers.values())
+
+
+def _line(name: str, value: object) -> str:
+    # JSON's numbers, strings, truths and lists are TOML's too, but for one character.
+    line = f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
+    return line if len(line) <= WIDTH or not isinstance(value, str) else _folded(line)
+
+
+def _folded(line: str) -> str:
+    """A long text over several lines: a backslash at a line's end takes the break back.
+
+    It takes all white space after it, so a line ends at single spaces only.
+    """
+    name, _, text = line.partition(" = ")
+    lines = [""]
+    for word in re.split(r"(?<=[^ ] )(?=[^ ])", text[1:-1]):
+        if lines[-1] and len(lines[-1] + word) >= WIDTH:
+            lines.append("")
+        lines[-1] += word
+    return f'{name} = """\\\n' + "\\\n".join(lines) + '"""'
+
+
+def _placed(reason: str, source: str) -> str:
+    """What tomllib says, its place in front."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", reason)
+    return f"{source}:{found[2]}:{found[3]}: {found[1]}" if found else f"{source}: {reason}"
+
+
+def _known(name: str) -> str:
+    if name not in SETTINGS:
+        raise RunError(f"recipe: there is no setting {name!r}; {nearest(name, SETTINGS)}")
+    return name
+
+
+def _parsed(name: str, text: str) -> Any:
+    """A typed text as TOML would have the value."""
+    kinds = str(SETTINGS[name].type).split(" | ")
+    if kinds == ["str"]:
+        return text
+    if text.lower() == "none" and "None" in kinds:
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    parts = [_number(part) for part in text.strip("[]()").split(",")]
+    if None in parts:
+        return text
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _number(text: str) -> float | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _typed(name: str, value: Any) -> Any:
+    """The value as the setting takes it; `true` is no number, and 1 is a float where one is due."""
+    kinds = str(SETTINGS[name].type).split(" | ")
+    if value is None and "None" in kinds:
+        return None
+    number = type(value) in (int, float)
+    if "float" in kinds and number:
         return float(value)
-    if type(value).__name__ == wanted:
+    if type(value).__name__ in kinds:
         return value
-    raise RunError(f"recipe: {name} must be of type {wanted}, not {value!r}")
+    if "Range" in kinds or "tuple[float, ...]" in kinds:
+        listed = [value] if number else value if isinstance(value, list) else []
+        numbers = all(type(each) in (int, float) for each in listed)
+        if numbers and (len(listed) == 2 or (listed and "Range" not in kinds)):
+            return tuple(map(float, listed))
+        wanted = "two numbers" if "Range" in kinds else "numbers"
+    else:
+        wanted = KINDS[kinds[0]]
+    raise RunError(f"recipe: {name} must be {wanted}, not {value!r}")

@@ -1,0 +1,112 @@
+"""What a network runs on: device, precision, memory format, threads; chosen for the machine."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import RunError, one_of
+from striate.network import Network
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+# Multiply-adds of a step's forward pass below which one thread is the safer choice: a second brings
+# at most a sixth on an idle machine, and on a busy one costs many times the whole (bench/LOG.md).
+# Below it the conversions to and from bfloat16 cost more than they save, too.
+SMALL_STEP = 100_000_000
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How the numbers are computed. It decides a run's last bits, and is kept with the run.
+
+    Attributes:
+        device: as PyTorch names it: `cpu`, `cuda`, `cuda:1`.
+        precision: of convolutions and matrix products, a key of PRECISIONS; weights, sums and
+            losses are float32 always.
+        memory_format: of volumes, a key of MEMORY_FORMATS.
+        threads: of the CPU's operations.
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+    memory_format: str = "contiguous"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("memory format", self.memory_format, MEMORY_FORMATS)
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        where = f"{self.device}, {threads}" if self.device == "cpu" else self.device
+        return f"{where}, {self.precision}, {self.memory_format.replace('_', ' ')}"
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move a model here, in the memory format; sets the number of threads."""
+        torch.set_num_threads(self.threads)
+        # `type: ignore`: PyTorch's stubs lack Module.to with a memory format
+        return model.to(self.device, memory_format=MEMORY_FORMATS[self.memory_format])  # type: ignore[no-any-return,call-overload]
+
+    def arranged(self, images: Tensor) -> Tensor:
+        """Images on the device, in the memory format."""
+        return images.to(self.device).contiguous(memory_format=MEMORY_FORMATS[self.memory_format])
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Within it, convolutions and matrix products run in the precision."""
+        kind = torch.device(self.device).type
+        return torch.autocast(
+            kind, dtype=PRECISIONS[self.precision], enabled=self.precision != "float32"
+        )
+
+
+def choose(
+    network: Network,
+    batch: int,
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+    memory_format: str | None = None,
+    exact: bool = False,
+) -> Compute:
+    """The settings for this machine; those given are taken.
+
+    A CUDA device where there is one. bfloat16 and channels_last where the hardware multiplies
+    matrices in bfloat16 (AMX, CUDA from compute capability 8.0) and the step is large enough to
+    gain from it.
+
+    Args:
+        batch: images in a step, of one process.
+        exact: float32, whatever the machine.
+
+    Raises:
+        RunError: there is no such device, or it cannot compute in that precision.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.empty(0, device=device).device.type
+    except (RuntimeError, AssertionError) as reason:
+        raise RunError(f"there is no device {device!r} here: {str(reason).splitlines()[0]}") from None
+    small = batch * network.account().totals.macs < SMALL_STEP
+    fast = not exact and not small and _multiplies_bfloat16(kind)
+    if precision == "bfloat16" and exact:
+        raise RunError("exact training is in float32: leave out bfloat16")
+    return Compute(
+        device,
+        precision or ("bfloat16" if fast else "float32"),
+        memory_format or ("channels_last" if fast else "contiguous"),
+        1 if small and kind == "cpu" else torch.get_num_threads(),
+    )
+
+
+def _multiplies_bfloat16(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    # Private, and the only way to ask PyTorch; a release that lacks it has no such CPU.
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(kind == "cpu" and supported and supported())

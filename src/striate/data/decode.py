@@ -1,0 +1,145 @@
+"""The bytes of an image file to pixels, by Pillow: what a person sees when they open it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from striate.errors import DataError
+
+# Those that say by their first bytes what they are. PostScript, which is a program, is not among
+# them.
+FORMATS = (*("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM"),)
+LARGEST = 100_000_000  # pixels; Pillow stops at 179 million and warns from 89 million on
+WORDS = {1: "grey", 3: "RGB"}
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF's tag 274
+_ORIENTATION = 274
+
+
+def decode(content: bytes, depth: int, side: int | None = None) -> NDArray[np.uint8]:
+    """The first picture of an image file, upright, (height, width, depth).
+
+    Args:
+        depth: 1 for grey (luma, ITU-R 601), 3 for RGB.
+        side: scale the shorter side to so many pixels and cut out the centre square (Krizhevsky et
+            al. 2012, section 2): bicubic, antialiased.
+
+    What is transparent lies on white. Of 16 bits the upper ones are kept. Colour profiles are
+    left alone.
+
+    Raises:
+        DataError: it cannot be decoded, or only in part; it has more than 100 million pixels; or
+            there is no such depth.
+    """
+    if depth not in WORDS:
+        raise DataError(f"images have a depth of 1 (grey) or 3 (RGB), not {depth}")
+    with opened(content) as image:
+        if side is not None:
+            # JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where twice the side remains, as
+            # Pillow's own `thumbnail` does.
+            image.draft(None, (2 * side, 2 * side))
+        image.load()
+        upright = _upright(image)
+        plain = _eight_bits(upright).convert("L" if depth == 1 else "RGB")
+        if side is not None:
+            plain = _square(plain, side)
+        return np.array(plain, dtype=np.uint8).reshape(plain.height, plain.width, depth)
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator[Image.Image]:
+    """A Pillow image of known format and decent size, of which only the header was read.
+
+    Whatever is raised while it is used becomes a DataError with the reason; no warning leaves.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata, mostly
+            with Image.open(BytesIO(content), formats=FORMATS) as image:
+                if image.width * image.height > LARGEST:
+                    raise DataError(_too_large(f"{image.width} x {image.height}"))
+                yield image
+    except DataError:
+        raise
+    except UnidentifiedImageError:
+        raise DataError(_no_image(content)) from None
+    except Image.DecompressionBombError:
+        raise DataError(_too_large("so many")) from None
+    except Exception as reason:  # Pillow's decoders raise nearly anything for a damaged file
+        words = " ".join(str(reason).split()) or type(reason).__name__
+        raise DataError(f"damaged: {words[:200]}") from None
+
+
+def _too_large(size: str) -> str:
+    return f"its header says {size} pixels, more than the {LARGEST:,} read here"
+
+
+def _no_image(content: bytes) -> str:
+    if not content:
+        return "the file is empty"
+    if content.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer in the place of an image: run `git lfs pull`"
+    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+        return "HEIC is not read here: convert it to JPEG or PNG"
+    if content.lstrip()[:1] == b"<":
+        return "SVG, HTML or XML, not an image of pixels"
+    return "not an image of a known format"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Pillow itself turns TIFFs, and then tells no orientation any more."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged metadata do not spoil a picture
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image of eight bits a channel and no transparency."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return Image.fromarray(_scaled(np.asarray(image).astype(np.float64), image))
+    if image.mode == "CMYK" or not image.has_transparency_data:
+        return image.convert("RGB") if image.mode in ("P", "PA") else image
+    seen = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+
+
+def _scaled(values: NDArray[np.float64], image: Image.Image) -> NDArray[np.uint8]:
+    """Grey of more than eight bits, by the range that its form promises or, if none, its values."""
+    if not np.isfinite(values).all():
+        raise DataError("it holds numbers that are not finite")
+    low, high = float(values.min()), float(values.max())
+    if image.mode.startswith("I;16") or image.format in ("PNG", "PPM"):
+        low, high = 0, 65535
+    elif low >= 0 and high <= 65535:
+        low, high = 0, next(top for top in _tops(image.mode) if high <= top)
+    return np.rint((values - low) * (255 / ((high - low) or 1))).astype(np.uint8)
+
+
+def _tops(mode: str) -> tuple[int, ...]:
+    return (1, 255, 65535) if mode == "F" else (255, 65535)
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    short = min(image.size)
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    if image.size == (side, side):
+        return image
+    box = (left, top, left + short, top + short)
+    return image.resize((side, side), Image.Resampling.BICUBIC, box)

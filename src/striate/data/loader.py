@@ -1,0 +1,98 @@
+"""Batches in order: which images each step sees, as a function of (seed, epoch, step) alone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.images import Images
+from striate.data.order import shuffled
+
+
+class Loaded(NamedTuple):
+    """A batch as it lies in the data.
+
+    Attributes:
+        samples: the images' positions in their split, (n,).
+        pixels: uint8, (n, H, W, D).
+        labels: int64, (n,).
+    """
+
+    samples: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def everything(count: int) -> slice:
+    """All of a batch."""
+    return slice(0, count)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a whole run, numbered from 0 on through its epochs.
+
+    Those of an epoch differ by one image at most: a last batch of a single one would stop batch
+    normalisation.
+
+    Attributes:
+        size: images in a batch, at most.
+        share: the part of a batch of so many that this process loads.
+    """
+
+    images: Images
+    size: int
+    seed: int
+    share: Callable[[int], slice] = everything
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-len(self.images) // self.size)
+
+    def samples(self, number: int) -> NDArray[np.int64]:
+        """The positions of the images in a batch, those of other processes too."""
+        epoch, step = divmod(number, self.per_epoch)
+        return np.array_split(_order(len(self.images), self.seed, epoch + 1), self.per_epoch)[step]
+
+    def __getitem__(self, number: int) -> Loaded:
+        samples = self.samples(number)
+        samples = samples[self.share(len(samples))]
+        return Loaded(samples, self.images.pixels[samples], self.images.labels[samples])
+
+    def load(self, first: int, end: int, workers: int = 0) -> Iterator[Loaded]:
+        """The batches from `first` up to `end`, in order.
+
+        Args:
+            workers: processes that load ahead; with 0 each batch is loaded when it is asked for.
+                The batches are the same whatever their number.
+        """
+        if not workers:
+            yield from map(self.__getitem__, range(first, end))
+            return
+        from torch.utils.data import DataLoader
+
+        ahead = DataLoader(
+            self,  # type: ignore[arg-type]  # all it needs is __getitem__
+            batch_size=None,
+            sampler=range(first, end),
+            num_workers=workers,
+            worker_init_fn=_quiet,
+        )
+        for tensors in ahead:
+            yield Loaded(*(each.numpy() for each in tensors))
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return shuffled(count, seed, epoch)
+
+
+def _quiet(worker: int) -> None:
+    """Ctrl-C goes to every process of a terminal; the one that trains ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

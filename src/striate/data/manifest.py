@@ -1,0 +1,140 @@
+"""Manifests: a table of path, label and, where there are splits, split; .csv or .parquet."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from stat import S_ISREG
+
+from striate.data.arrange import Found, stamp
+from striate.data.files import (
+    LARGEST,
+    ORDER,
+    SPLITS,
+    TOO_LARGE,
+    UNSPLIT,
+    Entry,
+    FolderReader,
+    Listing,
+    natural,
+)
+from striate.data.images import Unreadable
+from striate.errors import DataError, nearest
+
+COLUMNS = ("path", "label", "split")
+Row = tuple[int, str, str, str]  # its number, path, label, split
+
+
+def is_manifest(path: Path) -> bool:
+    """By its extension."""
+    return path.suffix.lower() in (".csv", ".parquet")
+
+
+def listing(source: str, path: Path) -> Listing:
+    """The listing of a manifest; paths are relative to its folder, and one not there is reported.
+
+    Raises:
+        DataError: it cannot be read, or a row lacks its path, its label or its split.
+    """
+    reader = FolderReader(str(path.parent))
+    rows = list(_parquet(path) if path.suffix.lower() == ".parquet" else _csv(path))
+    if not rows:
+        raise DataError(f"{path} names no images")
+    names = tuple(sorted({label for _, _, label, _ in rows}, key=natural))
+    labels = {name: label for label, name in enumerate(names)}
+    unreadable: list[Unreadable] = []
+    found: list[Found] = []
+    splits: dict[str, list[Entry]] = {}
+    for number, file, label, split in rows:
+        name = _split(path, number, split)
+        each = _found(reader, file)
+        if each.refused:
+            unreadable.append(Unreadable(reader.name(file), each.refused))
+        else:
+            found.append(each)
+            splits.setdefault(name, []).append(Entry(file, labels[label], each.size))
+    if UNSPLIT in splits and len(splits) > 1:
+        raise DataError(f"{path}: some rows have a split, others have none")
+    if "train" not in splits and UNSPLIT not in splits:
+        reasons = f"; {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
+        raise DataError(f"{path} names no training image that is there{reasons}")
+    listed = {
+        name: tuple(sorted(splits[name], key=lambda entry: natural(entry.path)))
+        for name in (*ORDER, UNSPLIT)
+        if name in splits
+    }
+    found.sort(key=lambda each: natural(each.path))
+    return Listing(source, names, listed, reader, stamp(reader, found), tuple(unreadable))
+
+
+def _split(path: Path, number: int, split: str) -> str:
+    if split and split.lower() not in SPLITS:
+        hint = nearest(split, SPLITS)
+        raise DataError(f"{path}, row {number}: there is no split {split!r}; {hint}")
+    return SPLITS[split.lower()] if split else UNSPLIT
+
+
+def _found(reader: FolderReader, file: str) -> Found:
+    try:
+        about = os.stat(reader.name(file))
+    except (OSError, ValueError) as reason:
+        return Found(file, refused=getattr(reason, "strerror", None) or str(reason))
+    if not S_ISREG(about.st_mode):
+        return Found(file, refused="not a file")
+    refused = TOO_LARGE if about.st_size > LARGEST else ""
+    return Found(file, about.st_size, about.st_mtime_ns, refused=refused)
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.reader(file, strict=True)
+            header = [name.strip().lower() for name in next(table, [])]
+            places = [header.index(name) if name in header else None for name in COLUMNS]
+            _require(path, header)
+            for row in table:
+                if row:
+                    yield _row(path, table.line_num, [_cell(row, place) for place in places])
+    except (OSError, UnicodeError, csv.Error) as reason:
+        raise DataError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from None
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise DataError(
+            f"{path}: Parquet needs another package: pip install pyarrow (or give a .csv)"
+        ) from None
+    try:
+        header = parquet.read_schema(path).names
+        _require(path, header)
+        columns = [name for name in COLUMNS if name in header]
+        table = parquet.read_table(path, columns=columns).to_pylist()
+    except (OSError, ArrowException) as reason:
+        raise DataError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from None
+    for number, row in enumerate(table, start=1):
+        cells = (row.get(name) for name in COLUMNS)
+        yield _row(path, number, ["" if cell is None else str(cell) for cell in cells])
+
+
+def _require(path: Path, header: list[str]) -> None:
+    for name in ("path", "label"):
+        if name not in header:
+            raise DataError(
+                f"{path}: its first row must name the columns path, label and, if there are "
+                f"splits, split; there is no {name} in {', '.join(header)[:100] or 'it'}"
+            )
+
+
+def _cell(row: list[str], place: int | None) -> str:
+    return row[place].strip() if place is not None and place < len(row) else ""
+
+
+def _row(path: Path, number: int, cells: list[str]) -> Row:
+    file, label, split = cells
+    if not file or not label:
+        raise DataError(f"{path}, row {number}: it has no {'label' if file else 'path'}")
+    return number, file, label, split

@@ -1,0 +1,41 @@
+"""Records for TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from striate.errors import RunError
+from striate.records import EpochEnded, Evaluated, Record, Stepped
+
+
+def board(records: Iterable[Record], folder: Path) -> Iterator[Record]:
+    """Pass records on, writing their numbers as TensorBoard's event files.
+
+    Steps are counted in steps of training everywhere, so that all curves share an axis.
+
+    Raises:
+        RunError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise RunError("TensorBoard is not installed: pip install 'striate[tensorboard]'") from None
+    step = 0
+    with SummaryWriter(str(folder)) as writer:  # type: ignore[no-untyped-call]
+        for record in records:
+            values: dict[str, float] = {}
+            match record:
+                case Stepped():
+                    step = record.step
+                    values = {"loss/step": record.loss, "learning rate": record.rate}
+                case EpochEnded():
+                    values = {"loss/training": record.loss, "error/training": record.error}
+                case Evaluated():
+                    values = {
+                        f"loss/{record.split}": record.score.loss,
+                        f"error/{record.split}": record.score.top1_error,
+                    }
+            for name, value in values.items():
+                writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            yield record

@@ -1,0 +1,147 @@
+"""Many processes as one: who computes what, and sums over all. Started by torchrun."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+TIMEOUT = timedelta(minutes=30)  # longer than the slowest look at a validation split
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process among `world`; rank 0 alone writes and shows.
+
+    Attributes:
+        local: this process's number on its machine, which is its GPU's number.
+        here: processes on this machine.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0
+    here: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """This rank's part of a batch of `count`, cut at even positions: mixing partners stay."""
+        pairs = (count + 1) // 2
+        bounds = [min(count, 2 * (pairs * each // self.world)) for each in (self.rank, self.rank + 1)]
+        return slice(*bounds)
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """The sums of each value over all ranks, the same on each."""
+        if self.world == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        return sums.tolist()  # type: ignore[no-any-return]
+
+    def told(self, value: Any) -> Any:
+        """What rank 0 says: a plain value."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, device=self.device)
+        return box[0]
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda", self.local) if torch.cuda.is_available() else torch.device("cpu")
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """The processes that torchrun started, joined while the context lasts; else this one alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    number = {name: int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    ranks = Ranks(*number.values(), here=int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(ranks.device)
+    else:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks.here))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+    try:
+        yield ranks
+    finally:
+        dist.destroy_process_group()
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over all ranks; each rank's gradient is the sum of all ranks' gradients."""
+
+    @staticmethod
+    def forward(context: Any, value: Tensor) -> Tensor:
+        value = value.clone()
+        dist.all_reduce(value)
+        return value
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient
+
+
+class _Synchronised(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation over the images of all ranks; PyTorch's own works on GPUs alone."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        values = input.float()
+        over = [0, *range(2, input.dim())]
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        count = torch.tensor([values.numel() / values.shape[1]], device=values.device)
+        sums = _Sum.apply(torch.cat([values.sum(over), count]))
+        total = sums[-1]
+        mean = sums[:-1] / total
+        centred = values - mean.view(shape)
+        variance = _Sum.apply(centred.square().sum(over)) / total
+        with torch.no_grad():
+            assert self.running_mean is not None and self.running_var is not None
+            assert self.momentum is not None and self.num_batches_tracked is not None
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * total / (total - 1), self.momentum)
+        normalised = centred * (variance.view(shape) + self.eps).rsqrt()
+        if self.weight is not None:
+            normalised = normalised * self.weight.view(shape)
+        if self.bias is not None:
+            normalised = normalised + self.bias.view(shape)
+        return normalised.to(input.dtype)
+
+
+class SynchronisedBatchNorm1d(_Synchronised, nn.BatchNorm1d):
+    """Of (N, D)."""
+
+
+class SynchronisedBatchNorm2d(_Synchronised, nn.BatchNorm2d):
+    """Of (N, D, H, W)."""
+
+
+def synchronise(model: nn.Module) -> None:
+    """Let a model's batch normalisations see the images of all ranks; their parameters stay."""
+    kinds = {nn.BatchNorm1d: SynchronisedBatchNorm1d, nn.BatchNorm2d: SynchronisedBatchNorm2d}
+    for each in model.modules():
+        if type(each) in kinds:
+            each.__class__ = kinds[type(each)]

@@ -1,0 +1,46 @@
+"""The published recipes: one .toml text each, with its citation and where it departs from that."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import resources
+from pathlib import Path
+
+from striate.errors import RunError, nearest
+from striate.recipes.recipe import Recipe
+from striate.recipes.text import from_toml
+
+
+def names() -> list[str]:
+    """The names of all recipes that come along."""
+    files = resources.files(__package__).iterdir()
+    return sorted(each.name.removesuffix(".toml") for each in files if each.name.endswith(".toml"))
+
+
+def read(source: str | Path) -> Recipe:
+    """The recipe in a file, or the one of a name.
+
+    A source that ends in .toml, has a slash or exists is a file.
+
+    Raises:
+        RunError: there is no such file or name, or its text is no recipe.
+    """
+    text = str(source)
+    if isinstance(source, Path) or text.endswith(".toml") or "/" in text or os.path.isfile(text):
+        return from_toml(_file(Path(source)), text)
+    plain = re.sub(r"[_ ]", "-", text.strip().lower())
+    if plain not in names():
+        raise RunError(f"there is no file and no recipe named {text!r}; {nearest(plain, names())}")
+    name = f"{plain}.toml"
+    return from_toml(resources.files(__package__).joinpath(name).read_text("utf-8"), name)
+
+
+def _file(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise RunError(f"{path} cannot be read: it is not a UTF-8 text") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(f"{path} cannot be read: {reason}") from None

@@ -1,0 +1,283 @@
+"""Update rules, by PyTorch's own optimisers, with a rate for each kind of parameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+from striate.errors import RunError
+from striate.initialise import FILTERS
+from striate.modules import Chain
+from striate.recipes import Recipe
+
+
+class Held(NamedTuple):
+    """A parameter, what a rule holds of it, and that rule.
+
+    Muon takes matrices only: of its filters it holds (filters, values) views. Other rules hold the
+    parameter itself.
+    """
+
+    weight: nn.Parameter
+    given: nn.Parameter
+    rule: Optimizer
+
+
+class Optimiser:
+    """The update rule of a recipe at work on a model: make one with `optimiser`.
+
+    Attributes:
+        held: the trained parameters by name.
+        rules: PyTorch's optimisers, each with its groups of parameters; two for Muon.
+    """
+
+    def __init__(self, held: dict[str, Held], renormalise: bool) -> None:
+        self.held, self.renormalise = held, renormalise
+        self.rules = list(dict.fromkeys(each.rule for each in held.values()))
+        self._matrices = [each for each in held.values() if each.given is not each.weight]
+        self._rates = [group["lr"] for group in self._groups()]
+
+    def set_rate(self, factor: float) -> None:
+        """Every group's rate becomes `factor` times the one that the recipe gives it."""
+        for group, rate in zip(self._groups(), self._rates, strict=True):
+            group["lr"] = rate * factor
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for each in self.held.values():
+            each.weight.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change the parameters by their gradients; those that have none stay as they are."""
+        for weight, matrix, _ in self._matrices:
+            matrix.data = _matrix(weight.data, weight)  # anew: the model may have been moved
+            matrix.grad = None if weight.grad is None else _matrix(weight.grad, weight)
+            if self.renormalise and matrix.grad is not None:
+                matrix.mul_(math.sqrt(len(matrix)) / matrix.norm())
+        for rule in self.rules:
+            rule.step()
+        for _, matrix, _ in self._matrices:
+            matrix.grad = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the rules remember, by PARAMETER/WHAT; not copied."""
+        return {
+            f"{name}/{what}": tensor if given is weight else _shaped(tensor, weight)
+            for name, (weight, given, rule) in self.held.items()
+            for what, tensor in rule.state.get(given, {}).items()
+            if tensor is not None
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Remember what `tensors` gave: the steps are then those that would have followed.
+
+        Raises:
+            RunError: they are of another network.
+        """
+        for _, given, rule in self.held.values():
+            rule.state[given].clear()
+        for key, tensor in tensors.items():
+            name, _, what = key.rpartition("/")
+            held = self.held.get(name)
+            if held is None or (tensor.dim() and tensor.shape != held.weight.shape):
+                raise RunError(f"the update rule's state is of another network: {key} fits nothing")
+            weight, given, rule = held
+            if tensor.dim():  # laid out as the parameter, so that sums run in the same order
+                kept = torch.empty_like(weight.data, dtype=tensor.dtype).copy_(tensor)
+                rule.state[given][what] = kept if given is weight else _matrix(kept, weight)
+            else:  # a count of steps, which PyTorch keeps where it made it
+                rule.state[given][what] = tensor.clone()
+
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        return (group for rule in self.rules for group in rule.param_groups)
+
+
+def optimiser(model: nn.Module, recipe: Recipe) -> Optimiser:
+    """The recipe's update rule for those parameters of a model that are to be trained.
+
+    Filters are the weights of convolutions and fully connected layers, the head is the last layer
+    of these, and all else counts as biases. A bias has its layer's rate unless the recipe has a
+    `bias_rate`.
+
+    Args:
+        model: the plain module, before anything is wrapped around it.
+
+    Raises:
+        RunError: this PyTorch does not have the rule, or there is nothing to train.
+    """
+    groups: dict[tuple[str, str, float], list[nn.Parameter]] = {}
+    named: dict[str, tuple[nn.Parameter, nn.Parameter, str]] = {}
+    for name, kind, rate, weight in _kinds(model, recipe):
+        matrix = recipe.rule == "muon" and kind == "filter"
+        given = nn.Parameter(_matrix(weight.data, weight)) if matrix else weight
+        rule = "others" if recipe.rule == "muon" and not matrix else recipe.rule
+        groups.setdefault((rule, kind, rate), []).append(given)
+        named[name] = weight, given, rule
+    if not named:
+        raise RunError("the network has no parameter to train")
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for (rule, kind, rate), parameters in groups.items():
+        decay = _decay(recipe, kind, rate)
+        group = {"params": parameters, "lr": rate, "weight_decay": decay}
+        settings.setdefault(rule, []).append(group)
+    rules = {rule: _rule(rule, recipe, found) for rule, found in settings.items()}
+    held = {name: Held(weight, given, rules[rule]) for name, (weight, given, rule) in named.items()}
+    return Optimiser(held, bool(recipe.renormalise))
+
+
+def head(model: nn.Module) -> nn.Module | None:
+    """The last layer with weights of a model; of a network, not one of its auxiliary heads'."""
+    parts = [model]
+    if isinstance(model, Chain):
+        parts = [model.get_submodule(name) for name in model.flow]
+    layers = [each for part in parts for each in part.modules() if isinstance(each, FILTERS)]
+    return layers[-1] if layers else None
+
+
+@torch.no_grad()
+def constrain(model: nn.Module, recipe: Recipe) -> None:
+    """Shorten the weights into each unit to the recipe's limits: call it after each step.
+
+    `max_norm` limits the norm of the weights into a unit (Srivastava et al. 2014, section 5.1),
+    `max_rms` the root mean square of a convolution's filter (Zeiler and Fergus 2013, section 3).
+    """
+    if recipe.max_norm is None and recipe.max_rms is None:
+        return
+    for layer in model.modules():
+        if not isinstance(layer, FILTERS) or not layer.weight.requires_grad:
+            continue
+        weight, into = layer.weight.data, tuple(range(1, layer.weight.dim()))
+        if isinstance(layer, nn.ConvTranspose2d):  # (inputs, outputs of a group, height, width)
+            weight, into = torch.unflatten(weight, 0, (layer.groups, -1)), (1, 3, 4)
+        norm = torch.linalg.vector_norm(weight, dim=into, keepdim=True)
+        values = weight.numel() // norm.numel()
+        limit = math.inf if recipe.max_norm is None else recipe.max_norm
+        if recipe.max_rms is not None and not isinstance(layer, nn.Linear):
+            limit = min(limit, recipe.max_rms * math.sqrt(values))
+        weight.mul_((limit / norm).clamp(max=1.0))
+
+
+def _kinds(model: nn.Module, recipe: Recipe) -> Iterator[tuple[str, str, float, nn.Parameter]]:
+    """Name, kind, rate of each parameter that is trained, and itself."""
+    filters = {id(each.weight) for each in model.modules() if isinstance(each, FILTERS)}
+    last = head(model)
+    of_head = set() if last is None else {id(each) for each in last.parameters()}
+    for name, each in model.named_parameters():
+        rate = recipe.learning_rate
+        if id(each) in of_head and recipe.head_rate is not None:
+            rate = recipe.head_rate
+        kind = "filter"
+        if id(each) not in filters:
+            kind, rate = "bias", rate if recipe.bias_rate is None else recipe.bias_rate
+        elif id(each) in of_head:
+            kind = "head"
+        if each.requires_grad:
+            yield name, kind, rate, each
+
+
+def _decay(recipe: Recipe, kind: str, rate: float) -> float:
+    """The decay of a group, as its rule wants it."""
+    if kind == "bias" and not recipe.decay_biases:
+        return 0.0
+    if recipe.rule not in ("adamw", "muon"):
+        return recipe.weight_decay
+    if kind == "filter" and recipe.renormalise:
+        return 0.0  # the next step undoes it
+    # PyTorch multiplies by the group's rate; all weights are to shrink at one pace.
+    return recipe.weight_decay * recipe.learning_rate / rate if rate else 0.0
+
+
+def _rule(rule: str, recipe: Recipe, groups: list[dict[str, Any]]) -> Optimizer:
+    knob = recipe.knob
+    match rule:
+        case "sgd":
+            return SGD(groups)
+        case "momentum":
+            return SGD(groups, momentum=knob("momentum"))
+        case "nesterov":
+            # PyTorch refuses Nesterov's rule without momentum, which is plain SGD
+            return SGD(groups, momentum=knob("momentum"), nesterov=knob("momentum") > 0)
+        case "adagrad":
+            return Adagrad(groups, eps=knob("epsilon"))
+        case "adadelta":
+            return Adadelta(groups, rho=knob("memory"), eps=knob("epsilon"))
+        case "rmsprop":
+            return RMSprop(groups, alpha=knob("memory"), eps=knob("epsilon"))
+        case "adam":
+            return Adam(groups, betas=(knob("momentum"), knob("memory")), eps=knob("epsilon"))
+        case "adamw":
+            return AdamW(groups, betas=(knob("momentum"), knob("memory")), eps=knob("epsilon"))
+        case "others":
+            other = knob("other_momentum")
+            return SGD(groups, momentum=other, nesterov=other > 0)
+    if not hasattr(torch.optim, "Muon"):
+        raise RunError(
+            f"recipe: rule 'muon' came with PyTorch 2.9, and this is {torch.__version__}: "
+            "update PyTorch, or choose nesterov"
+        )
+    steps = int(knob("newton_schulz"))
+    return torch.optim.Muon(groups, momentum=knob("momentum"), ns_steps=steps)
+
+
+def _matrix(tensor: Tensor, weight: Tensor) -> Tensor:
+    """As (filters, values); a view where the tensor lies in memory as the weight does."""
+    if _channels_last(weight):
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.reshape(len(tensor), -1)
+
+
+def _shaped(matrix: Tensor, weight: Tensor) -> Tensor:
+    """A matrix as the weight whose it is: the other way."""
+    if _channels_last(weight):
+        filters, depth, height, width = weight.shape
+        return matrix.view(filters, height, width, depth).permute(0, 3, 1, 2)
+    return matrix.view(weight.shape)
+
+
+def _channels_last(weight: Tensor) -> bool:
+    return weight.dim() == 4 and not weight.is_contiguous()
+
+
+class Average:
+    """The exponential moving average of a model's weights and of its running statistics.
+
+    Each update is mean <- decay * mean + (1 - decay) * weights. While few steps are done, the decay
+    is no more than what makes it the plain mean of all of them, so that the first weights of a
+    short run do not weigh in it (as TensorFlow's ExponentialMovingAverage does with num_updates).
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.means = {name: each.detach().clone() for name, each in _floating(model)}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: float = math.inf) -> None:
+        """Take a step's weights in; `step` is how many were taken in before."""
+        weight = 1 - min(self.decay, 1 - 1 / (step + 1))
+        for name, each in _floating(model):
+            self.means[name].lerp_(each, weight)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The means by the names of the model's state; not copied."""
+        return dict(self.means)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `tensors` gave.
+
+        Raises:
+            RunError: they are of another network.
+        """
+        for name, mean in self.means.items():
+            if name not in tensors or tensors[name].shape != mean.shape:
+                raise RunError(f"the averaged weights are of another network: {name} does not fit")
+            mean.copy_(tensors[name])
+
+
+def _floating(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return ((n, each) for n, each in model.state_dict().items() if each.is_floating_point())
