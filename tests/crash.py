@@ -2,8 +2,8 @@
 
     python tests/crash.py --kills 200 --tears 200 --flips 200
 
-`make crash-test` runs it in full, the test suite a slice. Each child is a fork of this process, which
-has imported everything already, so that a kill is one of training and saving and not of importing.
+`make crash-test` runs it in full, the test suite a slice. Each child is a fork of this process,
+which has imported everything already: a kill is one of training and saving, not of importing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -198,7 +199,7 @@ def ends_between_calls(folder: Path) -> dict[str, int]:
         copy = folder / "between-copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(path, copy)
-        child = forked(lambda: _save_and_end(copy, found["points"]))
+        child = forked(partial(_save_and_end, copy, found["points"]))
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
             return found  # it came to the end of the save
         found["points"] += 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -127,7 +129,7 @@ def test_labels_stand_apart_in_order_and_within(wanted: list[float], gap: float)
     room = min(gap, 1 / max(1, len(wanted) - 1))
     order = sorted(range(len(wanted)), key=lambda each: wanted[each])
     placed = [found[each] for each in order]
-    assert all(b - a >= room - 1e-9 for a, b in zip(placed, placed[1:], strict=False))
+    assert all(b - a >= room - 1e-9 for a, b in pairwise(placed))
     assert min(found) >= -1e-9 and max(found) <= 1 + 1e-9
 
 
@@ -147,7 +149,8 @@ def test_charts_of_runs_with_awkward_names(tmp_path: Path, what: list[str], kind
     ]
     drawn = image(curves(found, what), kind)
     assert drawn.startswith(b"\x89PNG" if kind == "png" else b"<?xml")
-    assert drawn == image(curves(found, what), kind) or kind == "svg"
+    if kind == "png":
+        assert drawn == image(curves(found, what)), "the same bytes again"
 
 
 def test_a_line_ends_in_its_name_and_last_value(tmp_path: Path) -> None:
@@ -177,8 +180,9 @@ def test_without_matplotlib_the_error_says_what_to_install(
         curves([read_history(made(tmp_path / "run"))])
 
 
-def test_drawing_uses_no_pyplot(tmp_path: Path, python: object) -> None:
-    assert callable(python)
+def test_drawing_needs_neither_pyplot_nor_torch(
+    tmp_path: Path, python: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     made(tmp_path / "run")
     code = (
         "import sys; from pathlib import Path; from striate.draw.plots import *\n"
@@ -194,7 +198,7 @@ def test_drawing_uses_no_pyplot(tmp_path: Path, python: object) -> None:
 
 
 @pytest.mark.parametrize("what", [["loss"], ["error"], ["loss", "error"], list(PANELS)])
-@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("width", [80, 100])
 def test_a_terminal_shows_the_same_curves(tmp_path: Path, what: list[str], width: int) -> None:
     shown = panels(read_history(made(tmp_path / "run")), what, width).plain.split("\n")
     assert shown[0] == "run"

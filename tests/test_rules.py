@@ -324,7 +324,6 @@ def test_each_kind_of_parameter_has_its_rate_and_its_decay() -> None:
             found[name] = group["lr"], group["weight_decay"]
     assert found == {
         "conv1.weight": (0.05, 5e-4),
-        "conv1.bias": (0.1, 0),
         "bn1.weight": (0.1, 0),
         "bn1.bias": (0.1, 0),
         "fc1.weight": (0.05, 5e-4),

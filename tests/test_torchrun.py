@@ -24,7 +24,14 @@ def started(ranks: int, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m"]
     if ranks > 1:
         command += ["torch.distributed.run", "--nproc-per-node", str(ranks), "--max-restarts", "3"]
-        command += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+        command += [
+            "--master-port",
+            "0",
+            "--rdzv-backend",
+            "c10d",
+            "--rdzv-endpoint",
+            "localhost:0",
+        ]
         command += ["-m"]
     environment = os.environ | {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -94,7 +101,9 @@ def test_a_killed_process_costs_no_more_than_some_steps(
 
 def workers(parent: int) -> list[int]:
     """The processes whose parent this is."""
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True)
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True
+    )
     return [int(each) for each in found.stdout.split()]
 
 

@@ -10,7 +10,8 @@ from striate.data import Images, Preparation, Splits, hold_out, prepare
 from striate.network import Network, read
 from striate.recipes import Recipe
 from striate.records import Record
-from striate.train import initial, train
+from striate.state import State, initial
+from striate.train import train
 
 NETWORK = read("[4x4x1] conv3-2 relu dropout(0.1) fc-3 softmax")
 
@@ -34,9 +35,9 @@ def trained(
 ) -> tuple[nn.Module, list[Record], Splits, Preparation]:
     """A model after training, what it told, and what it was trained on."""
     data = splits()
-    preparation = prepare(network, data)
-    model = initial(network, recipe)
-    return model, list(train(model, data, preparation, recipe)), data, preparation
+    preparation = prepare(network, data, recipe.normalisation)
+    state = State(initial(network, recipe, data.train, preparation), recipe)
+    return state.model, list(train(state, data, preparation)), data, preparation
 
 
 def same_weights(first: nn.Module, second: nn.Module) -> bool:

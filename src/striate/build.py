@@ -243,7 +243,14 @@ def _partial(branches: list[nn.Module]) -> bool:
             return False
         conv: Any = parts[1]
         ways.add(
-            (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.bias is None)
+            (
+                conv.kernel_size,
+                conv.stride,
+                conv.padding,
+                conv.dilation,
+                conv.groups,
+                conv.bias is None,
+            )
         )
     return len(ways) == 1 and all(groups == 1 for *_, groups, _ in ways)
 

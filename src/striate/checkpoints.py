@@ -42,9 +42,7 @@ class Checkpoint:
     about: dict[str, Any]
 
 
-def save(
-    folder: Path, step: int, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
-) -> Path:
+def save(folder: Path, step: int, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
     """Write a checkpoint and return where it lies. Those that were there stay as they are.
 
     Raises:
@@ -72,13 +70,15 @@ def save(
     except (OSError, SafetensorError) as reason:
         shutil.rmtree(new, ignore_errors=True)
         said = getattr(reason, "strerror", None) or reason
-        raise RunError(f"{path} cannot be written: {said}; the checkpoints before it stay") from None
+        raise RunError(
+            f"{path} cannot be written: {said}; the checkpoints before it stay"
+        ) from None
     return path
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that is whole, and a sentence for each damaged one passed over."""
-    warnings = []
+    warnings: list[str] = []
     for step in sorted(steps(folder), reverse=True):
         try:
             return read(folder, step), warnings
@@ -96,7 +96,8 @@ def read(folder: Path, step: int) -> Checkpoint:
     path = folder / f"step-{step:08d}"
     try:
         manifest = (path / MANIFEST).read_text("utf-8")
-        sums = dict(reversed(line.split("  ", 1)) for line in manifest.splitlines())
+        lines = [line.split("  ", 1) for line in manifest.splitlines()]
+        sums = {name: expected for expected, name in lines}
         if set(sums) != {STATE, PROGRESS}:
             raise ValueError(f"its {MANIFEST} is not of a checkpoint")
         for name, expected in sums.items():

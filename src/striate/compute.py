@@ -91,7 +91,9 @@ def choose(
     try:
         kind = torch.empty(0, device=device).device.type
     except (RuntimeError, AssertionError) as reason:
-        raise RunError(f"there is no device {device!r} here: {str(reason).splitlines()[0]}") from None
+        raise RunError(
+            f"there is no device {device!r} here: {str(reason).splitlines()[0]}"
+        ) from None
     small = batch * network.account().totals.macs < SMALL_STEP
     fast = not exact and not small and _multiplies_bfloat16(kind)
     if precision == "bfloat16" and exact:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -23,9 +25,7 @@ class NotFinite(RunError):
         self.step = step
 
 
-def not_finite(
-    state: State, batch: Batch, compute: Compute, epoch: int, loss: float
-) -> NotFinite:
+def not_finite(state: State, batch: Batch, compute: Compute, epoch: int, loss: float) -> NotFinite:
     """The error for a step, with the layer where it begins and the likely reason."""
     step = state.progress.step + 1
     what = "the gradient" if torch.isfinite(torch.tensor(loss)) else "the loss"
@@ -64,7 +64,7 @@ def _first_layer(model: nn.Module, batch: Batch, compute: Compute) -> str | None
     """The first module without children whose output is not finite."""
     found: list[str] = []
 
-    def watch(name: str) -> object:
+    def watch(name: str) -> Any:
         def look(module: nn.Module, given: object, output: object) -> None:
             if isinstance(output, Tensor) and not found and not output.isfinite().all():
                 found.append(name)
@@ -72,7 +72,7 @@ def _first_layer(model: nn.Module, batch: Batch, compute: Compute) -> str | None
         return look
 
     handles = [
-        each.register_forward_hook(watch(name))  # type: ignore[arg-type]
+        each.register_forward_hook(watch(name))
         for name, each in model.named_modules()
         if name and not any(True for _ in each.children())
     ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from striate import checkpoints
 from striate.errors import RunError
@@ -44,41 +43,38 @@ def keep(
     Raises:
         RunError: the folder takes no more. What was saved before stays.
     """
-    log = _Log(run.path / "metrics.jsonl")
     saved, steps = monotonic(), 0
-    for record in records:
-        log.write(record)
-        yield record
-        match record:
-            case Started():
-                steps = record.steps_per_epoch
-                due = not state.progress.step
-            case Stepped():
-                # An epoch's last step is saved with what the epoch was found to be worth.
-                due = monotonic() - saved >= every and record.step % steps
-            case Evaluated():
-                _keep_weights(run, state)
-                due = True
-            case Stopped():
-                due = True
-            case _:
-                continue
-        if due:
-            path = _save(run, state, log, last)
-            saved = monotonic()
-            note = Saved(state.progress.step, str(path), record.seconds)
-            log.write(note)
-            yield note
+    with _Log(run) as log:
+        for record in records:
+            log.write(record)
+            yield record
+            match record:
+                case Started():
+                    steps = record.steps_per_epoch
+                    due = not state.progress.step
+                case Stepped():
+                    # An epoch's last step is saved with what the epoch was found to be worth.
+                    due = monotonic() - saved >= every and bool(record.step % steps)
+                case Evaluated():
+                    _keep_weights(run, state)
+                    due = True
+                case _:
+                    due = isinstance(record, Stopped)
+            if due:
+                path = _save(run, state, log, last)
+                saved = monotonic()
+                told = Saved(state.progress.step, str(path), record.seconds)
+                log.write(told)
+                yield told
 
 
 def note(run: Run, record: Record) -> None:
     """Add a record of what came after training."""
-    _Log(run.path / "metrics.jsonl").write(record)
+    with _Log(run) as log:
+        log.write(record)
 
 
-def restore(
-    run: Run, state: State, *, accept: bool = False, writes: bool = True
-) -> list[str]:
+def restore(run: Run, state: State, *, accept: bool = False, writes: bool = True) -> list[str]:
     """Bring a fresh state to the newest checkpoint that is whole, and the records with it.
 
     Args:
@@ -92,13 +88,17 @@ def restore(
         RunError: the run was made from something else than what it would go on with.
     """
     found, warnings = checkpoints.newest(run.checkpoints)
-    log = run.path / "metrics.jsonl"
     if found is None:
         if writes:
-            _Log(log).cut(0)
+            with _Log(run) as log:
+                log.cut(0)
         return [*warnings, "there is no checkpoint: the run starts anew"]
     before, now = found.about["made from"], _made_from(run)
-    changes = [f"{what}: {_difference(before[what], now[what])}" for what in now if before[what] != now[what]]
+    changes = [
+        f"{what}: {_difference(before[what], now[what])}"
+        for what in now
+        if before[what] != now[what]
+    ]
     if changes and not accept:
         raise RunError(
             f"{run.path} would not go on as it began:\n  "
@@ -107,7 +107,8 @@ def restore(
         )
     state.load(found.tensors, found.about["progress"])
     if writes:
-        _Log(log).cut(int(found.about["records"]))
+        with _Log(run) as log:
+            log.cut(int(found.about["records"]))
         checkpoints.discard_after(run.checkpoints, state.progress.step)
         if state.progress.errors:
             _mend_best(run, state)
@@ -138,7 +139,9 @@ def _difference(before: str, now: str) -> str:
     """The lines that changed."""
     lines = difflib.ndiff(before.splitlines(), now.splitlines())
     return ", ".join(
-        f"{'was' if line[0] == '-' else 'is'} {line[2:].strip()}" for line in lines if line[0] in "-+"
+        f"{'was' if line[0] == '-' else 'is'} {line[2:].strip()}"
+        for line in lines
+        if line[0] in "-+"
     )
 
 
@@ -157,7 +160,7 @@ def _choose(run: Run) -> None:
 
 
 def _mend_best(run: Run, state: State) -> None:
-    """The best weights on disk may be of a future that was given up: take them from a checkpoint."""
+    """The best weights on disk may be of a future that was given up: a checkpoint has them."""
     path, progress = run.path / "best.safetensors", state.progress
     about = read_tensors(path)[1] if path.is_file() else {}
     if about.get("epoch") == str(progress.best_epoch):
@@ -170,27 +173,38 @@ def _mend_best(run: Run, state: State) -> None:
 class _Log:
     """metrics.jsonl: a line for each record."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = path.open("ab")
+    def __init__(self, run: Run) -> None:
+        self.path = run.path / "metrics.jsonl"
+        with self._said():
+            self.file = self.path.open("ab")
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with suppress(OSError):  # what could not be written has been said
+            self.file.close()
 
     def write(self, record: Record) -> None:
-        try:
+        with self._said():
             self.file.write(f"{to_json(record)}\n".encode())
             self.file.flush()
-        except OSError as reason:
-            raise RunError(f"{self.path} cannot be written: {reason.strerror}") from None
 
     def flush(self) -> int:
         """Make the records reach the disk; returns how many bytes they are."""
-        try:
+        with self._said():
             self.file.flush()
             os.fsync(self.file.fileno())
-        except OSError as reason:
-            raise RunError(f"{self.path} cannot be written: {reason.strerror}") from None
         return self.file.tell()
 
     def cut(self, size: int) -> None:
         """Forget the records after so many bytes: what they tell of will happen again."""
-        self.file.truncate(min(size, self.path.stat().st_size))
-        self.file.close()
+        with self._said():
+            self.file.truncate(min(size, self.path.stat().st_size))
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as reason:
+            raise RunError(f"{self.path} cannot be written: {reason.strerror}") from None

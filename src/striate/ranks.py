@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -37,7 +37,9 @@ class Ranks:
     def share(self, count: int) -> slice:
         """This rank's part of a batch of `count`, cut at even positions: mixing partners stay."""
         pairs = (count + 1) // 2
-        bounds = [min(count, 2 * (pairs * each // self.world)) for each in (self.rank, self.rank + 1)]
+        bounds = [
+            min(count, 2 * (pairs * each // self.world)) for each in (self.rank, self.rank + 1)
+        ]
         return slice(*bounds)
 
     def total(self, values: Sequence[float]) -> list[float]:
@@ -46,7 +48,7 @@ class Ranks:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(sums)
-        return sums.tolist()  # type: ignore[no-any-return]
+        return sums.tolist()
 
     def told(self, value: Any) -> Any:
         """What rank 0 says: a plain value."""
@@ -58,7 +60,9 @@ class Ranks:
 
     @property
     def device(self) -> torch.device:
-        return torch.device("cuda", self.local) if torch.cuda.is_available() else torch.device("cpu")
+        return (
+            torch.device("cuda", self.local) if torch.cuda.is_available() else torch.device("cpu")
+        )
 
 
 ALONE = Ranks()
@@ -70,8 +74,8 @@ def joined() -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    number = {name: int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    ranks = Ranks(*number.values(), here=int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    ranks = Ranks(*(int(os.environ[name]) for name in names))
     if torch.cuda.is_available():
         torch.cuda.set_device(ranks.device)
     else:
@@ -99,6 +103,10 @@ class _Sum(torch.autograd.Function):
         return gradient
 
 
+def _summed(value: Tensor) -> Tensor:
+    return cast(Tensor, _Sum.apply(value))  # type: ignore[no-untyped-call]
+
+
 class _Synchronised(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation over the images of all ranks; PyTorch's own works on GPUs alone."""
 
@@ -112,18 +120,18 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
         over = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
         count = torch.tensor([values.numel() / values.shape[1]], device=values.device)
-        sums = _Sum.apply(torch.cat([values.sum(over), count]))
+        sums = _summed(torch.cat([values.sum(over), count]))
         total = sums[-1]
         mean = sums[:-1] / total
         centred = values - mean.view(shape)
-        variance = _Sum.apply(centred.square().sum(over)) / total
+        variance = _summed(centred.square().sum(over)) / total
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
             assert self.momentum is not None and self.num_batches_tracked is not None
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * total / (total - 1), self.momentum)
-        normalised = centred * (variance.view(shape) + self.eps).rsqrt()
+        normalised: Tensor = centred * (variance.view(shape) + self.eps).rsqrt()
         if self.weight is not None:
             normalised = normalised * self.weight.view(shape)
         if self.bias is not None:
@@ -141,7 +149,8 @@ class SynchronisedBatchNorm2d(_Synchronised, nn.BatchNorm2d):
 
 def synchronise(model: nn.Module) -> None:
     """Let a model's batch normalisations see the images of all ranks; their parameters stay."""
-    kinds = {nn.BatchNorm1d: SynchronisedBatchNorm1d, nn.BatchNorm2d: SynchronisedBatchNorm2d}
     for each in model.modules():
-        if type(each) in kinds:
-            each.__class__ = kinds[type(each)]
+        if type(each) is nn.BatchNorm1d:
+            each.__class__ = SynchronisedBatchNorm1d
+        elif type(each) is nn.BatchNorm2d:
+            each.__class__ = SynchronisedBatchNorm2d

@@ -59,7 +59,7 @@ class Optimiser:
             matrix.data = _matrix(weight.data, weight)  # anew: the model may have been moved
             matrix.grad = None if weight.grad is None else _matrix(weight.grad, weight)
             if self.renormalise and matrix.grad is not None:
-                matrix.mul_(math.sqrt(len(matrix)) / matrix.norm())
+                matrix.mul_(math.sqrt(len(matrix)) / matrix.norm().clamp(min=1e-12))
         for rule in self.rules:
             rule.step()
         for _, matrix, _ in self._matrices:

@@ -61,7 +61,11 @@ class Session:
                 ranks=self.ranks,
             )
             try:
-                yield from keep(self.run, self.state, records, every=every) if self.ranks.first else records
+                yield from (
+                    keep(self.run, self.state, records, every=every)
+                    if self.ranks.first
+                    else records
+                )
                 return
             except NotFinite as error:
                 if not rewind or self.state.progress.rewinds == MOST_REWINDS:
@@ -74,9 +78,7 @@ class Session:
         restore(self.run, self.state, writes=self.ranks.first)
         progress = self.state.progress
         progress.lowered, progress.rewinds = before.lowered * REWIND, before.rewinds + 1
-        message = (
-            f"{error}. Back to step {progress.step}, with the learning rate times {progress.lowered:g}"
-        )
+        message = f"{error}. Back to step {progress.step}, the learning rate times {progress.lowered:g}"
         return Warned(progress.step, message, progress.seconds)
 
 

@@ -25,6 +25,7 @@ class Progress:
 
     Attributes:
         step: steps done.
+        steps: of an epoch.
         loss, wrong, seen: sums over the epoch under way.
         errors: the validation error after each epoch.
         ends: the steps done after each epoch.
@@ -34,6 +35,7 @@ class Progress:
     """
 
     step: int = 0
+    steps: int = 0
     loss: float = 0.0
     wrong: int = 0
     seen: int = 0
@@ -50,7 +52,10 @@ class Progress:
 
 
 def initial(
-    network: Network, recipe: Recipe, images: Images | None = None, preparation: Preparation | None = None
+    network: Network,
+    recipe: Recipe,
+    images: Images | None = None,
+    preparation: Preparation | None = None,
 ) -> nn.Module:
     """The module with the weights that the recipe's seed and initialisation give it, on the CPU.
 
@@ -94,7 +99,9 @@ class State:
         parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.tensors()}
         if self.average:
             parts["average"] = self.average.tensors()
-        return {f"{part}.{name}": each for part, found in parts.items() for name, each in found.items()}
+        return {
+            f"{part}.{name}": each for part, found in parts.items() for name, each in found.items()
+        }
 
     def load(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
         """Go on from a checkpoint, to the bit.
@@ -137,7 +144,9 @@ class State:
 
 def weights_among(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights to use among the tensors of a state."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for part in ("model.", "average."):
-        found |= {name.removeprefix(part): each for name, each in tensors.items() if name.startswith(part)}
+        found |= {
+            name.removeprefix(part): each for name, each in tensors.items() if name.startswith(part)
+        }
     return found

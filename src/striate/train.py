@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from math import inf, isfinite
 from time import perf_counter
 
@@ -141,9 +141,7 @@ def train(
                 yield Stopped(epoch, progress.step, progress.seconds)
                 return
         seen, total_loss, total_wrong = progress.seen, progress.loss, progress.wrong
-        yield EpochEnded(
-            epoch, progress.step, total_loss / seen, total_wrong / seen, clock.seconds
-        )
+        yield EpochEnded(epoch, progress.step, total_loss / seen, total_wrong / seen, clock.seconds)
         with state.averaged() as averaged, compute.autocast():
             held_out = score(averaged, splits.validation, preparation)
         progress.errors.append(held_out.top1_error)
@@ -188,7 +186,7 @@ def _outputs(given: Tensor | dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
 
 def _loss(scores: Tensor, batch: Batch, smoothing: float) -> Tensor:
     """The sum of the cross-entropies of a batch; of mixed images, with both of their labels."""
-    if batch.others is None:
+    if batch.others is None or batch.share is None:
         return cross_entropy(scores, batch.labels, reduction="sum", label_smoothing=smoothing)
     each, other = (
         cross_entropy(scores, labels, reduction="none", label_smoothing=smoothing)
@@ -199,12 +197,12 @@ def _loss(scores: Tensor, batch: Batch, smoothing: float) -> Tensor:
 
 def _align(progress: Progress, steps: int) -> None:
     """Begin the epoch under way anew where the number of its steps has changed since."""
-    first = len(progress.errors) * steps
-    if not first <= progress.step <= first + steps or progress.seen == 0:
-        progress.step, progress.loss, progress.wrong, progress.seen = first, 0.0, 0, 0
+    if progress.steps != steps:
+        progress.steps, progress.step = steps, len(progress.errors) * steps
+        progress.loss, progress.wrong, progress.seen = 0.0, 0, 0
 
 
-def _unsynchronised(module: nn.Module) -> object:
+def _unsynchronised(module: nn.Module) -> AbstractContextManager[object]:
     return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
 

@@ -14,7 +14,20 @@ from striate import __version__
 from striate.errors import StriateError, nearest
 
 # In the order in which they are listed. Only the verb that runs is imported.
-VERBS = ("zoo", "table", "check", "print", "match", "compare", "train", "score", "completion")
+VERBS = (
+    "zoo",
+    "table",
+    "check",
+    "print",
+    "match",
+    "compare",
+    "data",
+    "recipe",
+    "train",
+    "score",
+    "curve",
+    "completion",
+)
 
 
 class Verbs(click.Group):

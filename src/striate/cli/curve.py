@@ -44,7 +44,7 @@ def command(runs: tuple[Path, ...], what: tuple[str, ...], to: Path | None) -> N
         read_history(path, name if unique else str(path))
         for path, name in zip(runs, names, strict=True)
     ]
-    what = what or ("loss", "error")
+    what = tuple(dict.fromkeys(what)) or ("loss", "error")
     if to is None:
         console = Console()
         width = min(console.width, WIDEST) if console.is_terminal else USUAL

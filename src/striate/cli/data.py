@@ -63,7 +63,5 @@ def command(source: str, format: str, sheet: Path | None, per_class: int, seed: 
             draw(rows[:MOST_ROWS]).save(sheet, "png")
         except OSError as reason:
             raise DataError(f"{sheet} cannot be written: {reason.strerror or reason}") from None
-        shown = (
-            f"the first {MOST_ROWS} of {len(rows)} classes" if len(rows) > MOST_ROWS else "sheet"
-        )
-        click.echo(f"{shown}: {sheet}", err=True)
+        part = f", the first {MOST_ROWS} of {len(rows):,} classes" if len(rows) > MOST_ROWS else ""
+        click.echo(f"sheet {sheet}{part}", err=True)

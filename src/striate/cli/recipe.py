@@ -25,7 +25,7 @@ def command(name: str | None, settings: tuple[str, ...], format: str) -> None:
     if name is None:
         _list(format)
         return
-    recipe = recipes.with_settings(recipes.read(name), recipes.split_settings(settings))
+    recipe = recipes.read(name).with_settings(recipes.split_settings(settings))
     if format == "json":
         print(json.dumps(asdict(recipe), indent=2, ensure_ascii=False))
     else:

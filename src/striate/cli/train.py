@@ -27,20 +27,62 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, metavar="[NET] [KEY=VALUE]...")
 @click.option("--data", metavar="SOURCE", help="A name such as `digits`, a folder, archive, table.")
 @click.option("--recipe", metavar="RECIPE", help="A name or a .toml file; `default` by default.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe; more may follow.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe; more may follow."
+)
 @click.option("--epochs", metavar="N", help="Short for --set epochs=N.")
 @click.option("--seed", metavar="N", help="Short for --set seed=N.")
-@click.option("--run", type=click.Path(path_type=Path), metavar="DIR", help="Where to keep the run; by default runs/NET-SOURCE-N.")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on from a run's newest checkpoint.")
-@click.option("--accept-changes", is_flag=True, help="Resume although network, recipe or images have changed.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that load batches ahead.")
-@click.option("--save-every", type=click.FloatRange(min=0), default=300.0, show_default=True, metavar="SECONDS", help="Between checkpoints within an epoch.")
-@choice("--on-nan", ("stop", "rewind"), "stop", "Where numbers are no longer finite: stop, or go back and halve the rate.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to keep the run; by default runs/NET-SOURCE-N.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on from a run's newest checkpoint.",
+)
+@click.option(
+    "--accept-changes", is_flag=True, help="Resume although network, recipe or images have changed."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that load batches ahead.",
+)
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between checkpoints within an epoch.",
+)
+@choice(
+    "--on-nan",
+    ("stop", "rewind"),
+    "stop",
+    "Where numbers are no longer finite: stop, or go back and halve the rate.",
+)
 @click.option("--exact", is_flag=True, help="Compute in float32, whatever the machine offers.")
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="By default the machine's best.")
-@click.option("--memory-format", type=click.Choice(["contiguous", "channels_last"]), help="By default the machine's best.")
-@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ...; by default CUDA where there is one.")
-@click.option("--tensorboard", is_flag=True, help="Write the records for TensorBoard too, in the run folder.")
+@click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16"]), help="By default the machine's best."
+)
+@click.option(
+    "--memory-format",
+    type=click.Choice(["contiguous", "channels_last"]),
+    help="By default the machine's best.",
+)
+@click.option(
+    "--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ...; by default CUDA where there is one."
+)
+@click.option(
+    "--tensorboard", is_flag=True, help="Write the records for TensorBoard too, in the run folder."
+)
 @click.option("--quiet", is_flag=True, help="Show nothing but the result.")
 @click.option("--json", "as_json", is_flag=True, help="Print every record as a line of JSON.")
 def command(words: tuple[str, ...], **options: Any) -> None:
@@ -70,9 +112,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
         _judge(session, ranks, options["as_json"])
 
 
-def _session(
-    words: tuple[str, ...], ranks: Ranks, console: Console, **options: Any
-) -> Session:
+def _session(words: tuple[str, ...], ranks: Ranks, console: Console, **options: Any) -> Session:
     """A new run, or the one to resume."""
     from striate import recipes
     from striate.compute import choose
@@ -87,7 +127,12 @@ def _session(
     settings |= {name: options[name] for name in ("epochs", "seed") if options[name] is not None}
     wanted = {name: options[name] for name in ("device", "precision", "memory_format", "exact")}
     path, folder = options["resume"], options["run"]
-    if path is None and folder and "TORCHELASTIC_RESTART_COUNT" in os.environ and (folder / "run.json").exists():
+    if (
+        path is None
+        and folder
+        and "TORCHELASTIC_RESTART_COUNT" in os.environ
+        and (folder / "run.json").exists()
+    ):
         path = folder  # torchrun repeats the command after a crash
     with working(console) as tell:
         if path is not None:
@@ -110,8 +155,14 @@ def _session(
         if not nets:
             raise click.UsageError("name a network to train: striate train NET --data SOURCE")
         if not options["data"]:
-            raise click.UsageError("name images to train on: --data SOURCE; `--data digits` needs no files")
-        if ranks.world > 1 and folder is None and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+            raise click.UsageError(
+                "name images to train on: --data SOURCE; `--data digits` needs no files"
+            )
+        if (
+            ranks.world > 1
+            and folder is None
+            and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+        ):
             raise RunError("name the run folder with --run, so that a restart by torchrun finds it")
         network = read(nets[0])
         recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
@@ -137,7 +188,9 @@ def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str,
     from striate.records import Ended, to_json
 
     records: Iterable[Record] = session.records(
-        workers=options["workers"], every=options["save_every"], rewind=options["on_nan"] == "rewind"
+        workers=options["workers"],
+        every=options["save_every"],
+        rewind=options["on_nan"] == "rewind",
     )
     if ranks.first and options["tensorboard"]:
         records = board(records, session.run.path / "tensorboard")

@@ -15,12 +15,12 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from filelock import FileLock
 
@@ -111,6 +111,8 @@ def listing(source: str, path: Path) -> Listing:
         plain = path if _is_plain_tar(path) else _uncompressed(path)
         with tarfile.open(plain, "r:") as tar:
             found = list(_tar_members(tar, changed))
+            if tar.offset >= plain.stat().st_size:
+                raise tarfile.ReadError("it is cut off: it lacks the mark of its end")
         return arrange(source, found, TarReader(str(path), str(plain)))
     except DAMAGED as reason:
         raise DataError(f"{path} cannot be read: {_said(reason)}") from None
@@ -178,7 +180,7 @@ def _uncompress(path: Path, part: Path, most: int) -> None:
     """Write an archive without its compression; one that explodes is refused."""
     with path.open("rb") as file:
         start = file.read(2)
-    openers: dict[bytes, Callable[[Path], IO[bytes]]]
+    openers: dict[bytes, Any]
     openers = {b"\x1f\x8b": gzip.GzipFile, b"BZ": bz2.BZ2File, b"\xfd7": lzma.LZMAFile}
     if start not in openers:
         raise DataError(f"{path} is compressed in a way that is not read here: give a .tar or .zip")

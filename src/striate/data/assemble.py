@@ -68,8 +68,7 @@ def _decoded(
     if depth not in WORDS:
         raise DataError(f"image files are grey (1) or RGB (3), but the network takes {input}")
     if resize is not None:
-        if not 1 <= resize <= LARGEST_SIDE:
-            raise DataError(f"images cannot be resized to {resize} pixels: 1 to {LARGEST_SIDE} can")
+        require_side(resize)
         return decoded(listing, Fit(depth, resize, resize, True), tell, workers)
     height, width = _first_size(listing, depth)
     if input is None or (height <= MARGIN * input.height and width <= MARGIN * input.width):
@@ -83,6 +82,12 @@ def _decoded(
                 ) from None
     side = round(MARGIN * max(input.height, input.width))
     return decoded(listing, Fit(depth, side, side, True), tell, workers)
+
+
+def require_side(resize: int) -> None:
+    """Raise DataError for a size that no image can be scaled to."""
+    if not 1 <= resize <= LARGEST_SIDE:
+        raise DataError(f"images cannot be resized to {resize} pixels: 1 to {LARGEST_SIDE} can be")
 
 
 def _first_size(listing: Listing, depth: int) -> tuple[int, int]:

@@ -82,23 +82,16 @@ def decoded(listing: Listing, fit: Fit, tell: Tell, workers: int | None) -> Deco
         Mixed: they differ in size, and the fit does not scale them.
         DataError: none can be read, or the disk is full.
     """
-    entries = len(listing.entries)
+    count = len(listing.entries)
     room = cache_folder() / "decoded"
-    try:
-        room.mkdir(parents=True, exist_ok=True)
-        writable = os.access(room, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        keep = fit.bytes_of(entries) <= IN_MEMORY
+    # What is there already is used, whatever the limit, and where it may only be read.
+    if found := _read(room / _key(listing, fit, True), listing, fit):
+        return found
+    if not _writable(room):
+        memory = BytesIO() if fit.bytes_of(count) <= IN_MEMORY else None
         what = f"decoding (no cache: {room} cannot be written)"
-        memory = BytesIO() if keep else None
-        built = build(listing, fit, memory, tell, workers, what)
-        return _from_memory(listing, fit, built, memory)
-    keep = fit.bytes_of(entries) <= _limit(room)
-    for kept in (True, keep):  # what is there already is used, whatever the limit
-        if found := _read(room / _key(listing, fit, kept), listing, fit):
-            return found
+        return _from_memory(listing, fit, build(listing, fit, memory, tell, workers, what), memory)
+    keep = fit.bytes_of(count) <= _limit(room)
     folder = room / _key(listing, fit, keep)
     with _alone(folder, tell):
         if not (found := _read(folder, listing, fit)):
@@ -107,6 +100,14 @@ def decoded(listing: Listing, fit: Fit, tell: Tell, workers: int | None) -> Deco
     if found is None:
         raise DataError(f"{folder} was damaged while it was written: is the disk in order?")
     return found
+
+
+def _writable(room: Path) -> bool:
+    try:
+        room.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(room, os.W_OK)
 
 
 def _key(listing: Listing, fit: Fit, keep: bool) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import pickle
 import tarfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.data.archives import DAMAGED
 from striate.data.images import Images
 from striate.errors import DataError
 
@@ -100,7 +100,7 @@ def _archive(path: Path) -> tuple[Images, Images] | None:
     try:
         if not tarfile.is_tarfile(path):
             return None
-        with tarfile.open(path, "r|*") as tar:
+        with tarfile.open(path) as tar:
             for number, member in enumerate(tar):
                 name = member.name.removeprefix("./").rpartition("/")[2]
                 if member.isreg() and name in wanted:
@@ -110,7 +110,7 @@ def _archive(path: Path) -> tuple[Images, Images] | None:
                     files[name] = file.read() if file else b""
                 if number >= FIRST and not files:
                     return None
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as reason:
+    except DAMAGED as reason:
         raise DataError(f"{path} cannot be read: {reason}") from None
     form = _form(set(files))
     return _images(form, str(path), files.get) if form else None

@@ -15,7 +15,7 @@ from striate.errors import DataError
 
 # Those that say by their first bytes what they are. PostScript, which is a program, is not among
 # them.
-FORMATS = (*("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM"),)
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM")
 LARGEST = 100_000_000  # pixels; Pillow stops at 179 million and warns from 89 million on
 WORDS = {1: "grey", 3: "RGB"}
 
@@ -59,6 +59,12 @@ def decode(content: bytes, depth: int, side: int | None = None) -> NDArray[np.ui
         if side is not None:
             plain = _square(plain, side)
         return np.array(plain, dtype=np.uint8).reshape(plain.height, plain.width, depth)
+
+
+def square(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """An image, (height, width, depth), scaled and cut as `decode` does with one from a file."""
+    image = Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[..., 0])
+    return np.array(_square(image, side), dtype=np.uint8).reshape(side, side, pixels.shape[2])
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,48 +91,56 @@ class Look:
             spare.update({name: n - 1 for name, n in Counter(c.split for c in each).items()})
         return {split: spare[split] for split in self.counts if spare[split]}
 
+    @property
+    def measured(self) -> str:
+        """The split whose mean and deviation are told: train, or the first that has images."""
+        splits = (TRAIN, *self.counts)
+        return next((split for split in splits if any(self.counts.get(split, ()))), TRAIN)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know before training on this, a sentence each."""
+        return tuple(_warnings(self))
+
     def missing(self, split: str) -> tuple[str, ...]:
         """The classes that a split has no images of."""
         pairs = zip(self.classes, self.counts[split], strict=True)
         return tuple(name for name, count in pairs if not count)
 
 
-def warnings(look: Look) -> tuple[str, ...]:
-    """What a person should know before training on a source, a sentence each."""
-    said = []
+def _warnings(look: Look) -> Iterator[str]:
     for split, other in (("test", TRAIN), ("validation", TRAIN), ("test", "validation")):
         if count := look.repeated(split, other):
             group = next(each for each in look.copies if {split, other} <= {c.split for c in each})
             names = (next(c.name for c in group if c.split == name) for name in (split, other))
-            said.append(
+            yield (
                 f"{_images(count, split)} in {other} too: {split} error will look better than "
                 f"it is ({' = '.join(names)})"
             )
-    if UNSPLIT in look.counts and look.copies:
-        said.append(
-            f"{_images(sum(look.spare.values()))} copies of others: a split at random may put one "
-            f"into train and the other into test ({_example(look.copies, look)})"
+    if count := look.spare.get(UNSPLIT, 0):
+        repeat = "1 image repeats another" if count == 1 else f"{count:,} images repeat others"
+        yield (
+            f"{repeat}: a split at random may put one into train and its like into test "
+            f"({_example(look.copies, look)})"
         )
     if groups := look.two_labels:
         pictures = "1 picture has" if len(groups) == 1 else f"{len(groups):,} pictures have"
-        said.append(f"{pictures} more than one label ({_example(groups, look)})")
+        yield f"{pictures} more than one label ({_example(groups, look)})"
     for split in look.counts:
         if missing := look.missing(split):
-            said.append(f"{split} has no images of {_some(missing)}")
+            yield f"{split} has no images of {_some(missing)}"
     first = next(iter(look.counts))
     pairs = sorted(zip(look.counts[first], look.classes, strict=True))
     if pairs[-1][0] > IMBALANCE * pairs[0][0] > 0:
         (few, rare), (many, common) = pairs[0], pairs[-1]
-        said.append(f"{first} is unbalanced: {many:,} images of {common}, but {few:,} of {rare}")
+        yield f"{first} is unbalanced: {many:,} images of {common}, but {few:,} of {rare}"
     if look.unreadable:
         files = "1 file" if len(look.unreadable) == 1 else f"{len(look.unreadable):,} files"
-        said.append(f"{files} cannot be used")
-    return tuple(said)
+        yield f"{files} cannot be used"
 
 
-def _images(count: int, split: str = "") -> str:
-    words = f"{split} image".strip()
-    return f"1 {words} is" if count == 1 else f"{count:,} {words}s are"
+def _images(count: int, split: str) -> str:
+    return f"1 {split} image is" if count == 1 else f"{count:,} {split} images are"
 
 
 def _example(groups: Sequence[Sequence[Copy]], look: Look) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from striate.data.decode import decode, opened
 from striate.data.files import Entry, Reader
@@ -77,13 +78,20 @@ def _file(reader: Reader, entry: Entry) -> Glance:
     try:
         content = reader.read(entry)
         with opened(content) as image:
-            mode, format, turned = image.mode, image.format or "", False
-            # A PNG that has EXIF after its pixels would be decoded once more for it.
-            if format != "PNG" or "exif" in image.info:
-                turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
+            mode, format, turned = image.mode, image.format or "", _turned(image)
         return _glance(decode(content, 3), mode, format, turned)
     except DataError as reason:
         return Glance(Pair(0, 0), "", "", False, b"", (), (), str(reason))
+
+
+def _turned(image: Image) -> bool:
+    # A PNG that has EXIF after its pixels would be decoded once more for it.
+    if image.format == "PNG" and "exif" not in image.info:
+        return False
+    try:
+        return image.getexif().get(ORIENTATION, 1) in range(2, 9)
+    except Exception:  # damaged metadata do not spoil a picture
+        return False
 
 
 def _glance(pixels: NDArray[np.uint8], mode: str, format: str, turned: bool) -> Glance:

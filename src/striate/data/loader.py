@@ -77,7 +77,7 @@ class Batches:
             return
         from torch.utils.data import DataLoader
 
-        ahead = DataLoader(
+        ahead: DataLoader[Loaded] = DataLoader(
             self,  # type: ignore[arg-type]  # all it needs is __getitem__
             batch_size=None,
             sampler=range(first, end),

@@ -52,7 +52,7 @@ def open_source(source: str | Path, *, tell: Tell = silent) -> Listing | Arrays:
     path = sources._path(name, tell)
     if arrays := sources._arrays(path):
         return _arrays(name, *arrays)
-    return list_files(path)
+    return list_files(path, name)
 
 
 def _arrays(name: str, training: Images, test: Images) -> Arrays:

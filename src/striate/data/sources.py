@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from striate.data import cifar, idx
-from striate.data.assemble import VALIDATION, fingerprint, from_files
+from striate.data.assemble import VALIDATION, fingerprint, from_files, require_side
 from striate.data.files import list_files
 from striate.data.images import Images, Splits, hold_out
+from striate.data.stream import Scaled
 from striate.data.tell import Tell, silent
 from striate.errors import DataError, nearest
 from striate.layers.volume import Volume
@@ -40,10 +41,11 @@ def load(
             such split. It is apart from a recipe's seed, so that runs with other seeds are
             validated on the same images.
         input: the network's input volume. Image files become grey where its depth is 1, and RGB
-            otherwise; see `resize` for their size. Arrays of pixels are what they are.
-        resize: image files are scaled so that the shorter side has so many pixels, and the centre
-            square is kept. By default those of one size stay as they are, if neither side is more
-            than 8/7 of the input's; others are scaled to 8/7 of the input's larger side.
+            otherwise (and where there is no input); see `resize` for their size.
+        resize: images are scaled so that the shorter side has so many pixels, and the centre square
+            is kept. By default files of one size stay as they are, if neither side is more than 8/7
+            of the input's; others are scaled to 8/7 of the input's larger side. Arrays of pixels
+            (`digits`, IDX, CIFAR's own files) stay as they are.
         tell: hears what is being done, and how much of it is.
         workers: processes that decode, as many as there are processors by default.
 
@@ -53,12 +55,10 @@ def load(
     """
     name = str(source)
     if name == "digits":
-        return _from_arrays(name, *_digits(), seed)
+        return _from_arrays(name, *_digits(), seed, resize)
     path = _path(name, tell)
     if arrays := _arrays(path):
-        if resize is not None:
-            raise DataError(f"{name} holds arrays of pixels: resize is for image files")
-        return _from_arrays(name, *arrays, seed)
+        return _from_arrays(name, *arrays, seed, resize)
     listing = list_files(path, name)
     return from_files(listing, seed=seed, input=input, resize=resize, tell=tell, workers=workers)
 
@@ -95,10 +95,20 @@ def _digits() -> tuple[Images, Images]:
     return hold_out(Images(pixels, digits.target.astype(np.int64), names), DIGITS_TEST)
 
 
-def _from_arrays(name: str, training: Images, test: Images, seed: int) -> Splits:
-    train, validation = hold_out(training, VALIDATION, seed)
+def _from_arrays(
+    name: str, training: Images, test: Images, seed: int, resize: int | None
+) -> Splits:
+    splits = (*hold_out(training, VALIDATION, seed), test)
     contents = [
-        (images.labels, (images.pixels[at : at + CHUNK] for at in range(0, len(images), CHUNK)))
-        for images in (train, validation, test)
+        (each.labels, (each.pixels[at : at + CHUNK] for at in range(0, len(each), CHUNK)))
+        for each in splits
     ]
+    train, validation, test = (_scaled(each, resize) for each in splits)
     return Splits(name, train, validation, test, fingerprint=fingerprint(train, contents))
+
+
+def _scaled(images: Images, side: int | None) -> Images:
+    if side is None:
+        return images
+    require_side(side)
+    return Images(Scaled(images.pixels, side), images.labels, images.classes)

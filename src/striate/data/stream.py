@@ -1,4 +1,4 @@
-"""Images decoded when they are asked for, where all of them would fit no disk."""
+"""Images decoded or scaled when they are asked for, where all of them would fit no disk."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from striate.data.build import Fit, fitted
+from striate.data.decode import square
 from striate.data.files import Entry, Reader
-from striate.data.images import Lazy
+from striate.data.images import Lazy, Pixels
 from striate.errors import DataError
 
 
@@ -41,3 +42,18 @@ class Streamed(Lazy):
         except DataError as reason:
             raise DataError(f"{self.reader.name(entry.path)}: {reason}") from None
         return image
+
+
+class Scaled(Lazy):
+    """Images of a store, scaled with every look: the shorter side to `side`, the centre square."""
+
+    def __init__(self, store: Pixels, side: int) -> None:
+        self.store, self.side = store, side
+        self.shape = (len(store), side, side, store.shape[3])
+
+    def __getitem__(self, index: Any, /) -> Any:
+        images = np.asarray(self.store[index])
+        if images.ndim == 3:
+            return square(images, self.side)
+        scaled = [square(image, self.side) for image in images]
+        return np.array(scaled, np.uint8).reshape(-1, *self.shape[1:])

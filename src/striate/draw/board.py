@@ -22,7 +22,7 @@ def board(records: Iterable[Record], folder: Path) -> Iterator[Record]:
     except ImportError:
         raise RunError("TensorBoard is not installed: pip install 'striate[tensorboard]'") from None
     step = 0
-    with SummaryWriter(str(folder)) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(folder)) as writer:
         for record in records:
             values: dict[str, float] = {}
             match record:
@@ -37,5 +37,5 @@ def board(records: Iterable[Record], folder: Path) -> Iterator[Record]:
                         f"error/{record.split}": record.score.top1_error,
                     }
             for name, value in values.items():
-                writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                writer.add_scalar(name, value, step)
             yield record

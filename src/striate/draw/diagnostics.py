@@ -81,7 +81,7 @@ def calibration(summary: Summary) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_ylabel("accuracy", fontsize=TEXT, color=FAINT)
-    axes.text(0.02, 0.95, "below the line: too sure of itself", fontsize=8, color=FAINT)
+    axes.text(0.98, 0.03, "below the line: too sure", fontsize=8, color=FAINT, ha="right")
     said = f"Calibration: expected error {summary.calibration_error:.2%}"
     axes.set_title(said, loc="left", fontsize=TEXT + 2, color=INK)
     width = 1 / len(summary.bins)

@@ -16,8 +16,6 @@ from striate.errors import RunError
 
 Points = tuple[tuple[float, float], ...]
 
-POINTS = 200  # across a chart; steps that share one are averaged
-
 
 @dataclass(frozen=True)
 class History:
@@ -102,7 +100,7 @@ def as_csv(histories: Sequence[History]) -> str:
     return file.getvalue()
 
 
-def averaged(points: Points, most: int = POINTS) -> Points:
+def averaged(points: Points, most: int) -> Points:
     """The means of the points in each of `most` equal parts of the way, at their mean places.
 
     Fewer points than that are left as they are.

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from striate.data.findings import TRAIN, Look, warnings
 from striate.draw.numbers import in_bytes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
+    from striate.data.findings import Look
+    from striate.layers.volume import Pair
 
 MOST_CLASSES = 24  # rows; of more, the largest and the smallest are shown
 MOST_FILES = 10
@@ -24,10 +26,10 @@ def render(look: Look) -> RenderableType:
     from rich.text import Text
 
     classes = "1 class" if len(look.classes) == 1 else f"{len(look.classes):,} classes"
-    heading = f"{look.source}: {look.total:,} images of {classes}, {in_bytes(look.bytes)}"
+    heading = f"{_line(look.source)}: {_images(look.total)} of {classes}, {in_bytes(look.bytes)}"
     parts: list[RenderableType] = [Text(heading), Text(), _table(look), Text(), _facts(look)]
-    for warning in warnings(look):
-        parts.append(Text.assemble("\n", ("warning", "bold yellow"), f": {warning}"))
+    for warning in look.warnings:
+        parts.append(Text.assemble("\n", ("warning", "bold yellow"), f": {_line(warning)}"))
     for file in look.unreadable[:MOST_FILES]:
         parts.append(Text(f"  {_line(file.path)}: {_line(file.reason)}"))
     if (more := len(look.unreadable) - MOST_FILES) > 0:
@@ -50,7 +52,7 @@ def to_json(look: Look) -> str:
         for group in look.copies
     ]
     found["unreadable"] = [each._asdict() for each in look.unreadable]
-    found["warnings"] = warnings(look)
+    found["warnings"] = look.warnings
     return json.dumps(found, indent=2)
 
 
@@ -99,28 +101,35 @@ def _facts(look: Look) -> Table:
 
 
 def _said(look: Look) -> Iterator[tuple[str, str]]:
+    smallest, median, largest = map(_size, (look.smallest, look.median, look.largest))
     if look.sizes == 1:
-        yield "size", f"{look.smallest} (height x width), all images"
+        yield "size", f"{smallest} (height x width), all images"
     else:
         yield (
             "sizes",
-            f"{look.smallest} to {look.largest} (height x width), median {look.median}; "
-            f"{look.sizes:,} different ones",
+            f"{smallest} to {largest} (height x width), median {median}; {look.sizes:,} different",
         )
     if look.formats:
         yield "format", _counted(look.formats)
     yield "mode", _counted(look.modes)
     if look.turned:
-        yield "turned", f"{look.turned:,} images, to stand upright as their EXIF data say"
-    of = TRAIN if TRAIN in look.counts else next(iter(look.counts))
+        yield "turned", f"{_images(look.turned)}, to stand upright as EXIF says"
     figures = (" ".join(f"{each:.4f}" for each in both) for both in (look.mean, look.deviation))
-    yield "mean", "{}, deviation {} (of {}, from 0 to 1)".format(*figures, of)
+    yield "mean", "{}, deviation {} (of {}, from 0 to 1)".format(*figures, look.measured)
     if look.spare:
         spare = ", ".join(f"{count:,} in {split}" for split, count in look.spare.items())
-        yield "copies", f"{spare} repeat another image of the same split"
+        yield "copies", f"{spare}: the same picture again within its split"
     if look.passed_over:
         kinds = {f".{kind}" if kind else "no extension": n for kind, n in look.passed_over.items()}
         yield "passed over", f"{_counted(kinds, always=True)}: not image files"
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
+
+
+def _size(size: Pair) -> str:
+    return f"{size.height}x{size.width}"
 
 
 def _counted(counts: Mapping[str, int], always: bool = False) -> str:

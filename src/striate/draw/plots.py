@@ -21,6 +21,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 INK, FAINT, GRID = "#333333", "#767676", "#E4E4E4"
 TEXT = 9  # points
 SMALLEST = 1e-6  # on a logarithmic scale; float32's cross-entropy may well be 0
+STEPWISE = {"losses": 80, "rates": 1000}  # points across a chart; a batch's loss is mostly noise
 TRANSIENT = 0.2  # of a run; its errors may leave the chart at the top, for the rest to be readable
 
 
@@ -66,7 +67,7 @@ PANELS = {
 def curves(histories: Sequence[History], what: Sequence[str] = ("loss", "error")) -> Figure:
     """A chart for each of `what`, names of PANELS, with the curves of all runs.
 
-    Losses of steps are averaged over 1/200 of the run. The error's scale starts at 0 and shows the
+    Losses of steps are averaged over 1/80 of the run. The error's scale starts at 0 and shows the
     last four fifths of the runs whole.
 
     Raises:
@@ -90,13 +91,14 @@ def _draw(axes: Axes, panel: Panel, histories: Sequence[History]) -> None:
             (panel.dashed, panel.dashed_name, "--"),
             (panel.solid, panel.solid_name, "-"),
         ):
-            points = _scaled(getattr(history, field), panel) if field else ()
+            points = _points(history, field, panel) if field else ()
             if not points:
                 continue
             xs, ys = zip(*points, strict=True)
             width, alpha = (1.8, 1.0) if style == "-" else (1.0, 0.75)
-            alone = "o" if len(points) == 1 else ""
-            axes.plot(xs, ys, style, marker=alone, color=colour, linewidth=width, alpha=alpha)
+            (line,) = axes.plot(xs, ys, style, color=colour, linewidth=width, alpha=alpha)
+            if len(points) == 1:
+                line.set(marker="o", clip_on=False)
             last = max(last, xs[-1])
             largest = max([largest, *(y for x, y in points if x >= panel.transient * xs[-1])])
             if style == "-" or len(histories) == 1:
@@ -110,6 +112,7 @@ def _draw(axes: Axes, panel: Panel, histories: Sequence[History]) -> None:
     else:
         axes.set_ylim(0, 1.05 * largest or 1)
     axes.set_xlim(0, last)
+    axes.locator_params(axis="x", integer=last >= 5)
     _plain(axes)
     axes.set_title(
         panel.title, loc="left", fontsize=TEXT + 2, color=INK, pad=20 if panel.dashed else 8
@@ -121,9 +124,13 @@ def _draw(axes: Axes, panel: Panel, histories: Sequence[History]) -> None:
     _label(axes, ends)
 
 
-def _scaled(points: Points, panel: Panel) -> Points:
+def _points(history: History, field: str, panel: Panel) -> Points:
+    """The points to draw: those of steps averaged, those of epochs each."""
+    points: Points = getattr(history, field)
+    if field in STEPWISE:
+        points = averaged(points, STEPWISE[field])
     least = SMALLEST if panel.logarithmic else 0.0
-    return tuple((x, max(y * panel.times, least)) for x, y in averaged(points))
+    return tuple((x, max(y * panel.times, least)) for x, y in points)
 
 
 def _logarithmic(axes: Axes) -> None:

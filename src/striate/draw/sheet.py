@@ -105,7 +105,7 @@ def _width(text: str, font: Font) -> int:
 
 def _cut(text: str, font: Font, ascii_only: bool, widest: int) -> str:
     """The text in one line of at most this width, ending in dots where it was cut."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text[:widest])
+    line = "".join(letter if letter.isprintable() else "?" for letter in text[:widest])
     if ascii_only:
         line = unicodedata.normalize("NFKD", line)
         line = "".join(each for each in line if not unicodedata.combining(each))

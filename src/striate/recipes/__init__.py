@@ -2,7 +2,7 @@
 
 from striate.recipes.named import names, read
 from striate.recipes.recipe import Recipe
-from striate.recipes.text import explained, from_toml, split_settings, to_toml, with_settings
+from striate.recipes.text import explained, from_toml, split_settings, to_toml
 
 __all__ = [
     "Recipe",
@@ -12,5 +12,4 @@ __all__ = [
     "read",
     "split_settings",
     "to_toml",
-    "with_settings",
 ]

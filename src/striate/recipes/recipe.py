@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from math import isfinite
 
-from striate.errors import RunError, one_of
+from striate.errors import RunError, nearest
+from striate.recipes.limits import LIMITS, check
+from striate.recipes.values import parsed, typed
 
 # What each update rule reads beside the rate, and what it takes where a recipe is silent.
 RULES: dict[str, dict[str, float]] = {
@@ -158,9 +159,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, known in NAMES.items():
-            one_of(f"recipe: {name}", getattr(self, name), known)
-        for name, (low, high) in LIMITS.items():
-            _check(name, getattr(self, name), low, high)
+            if (chosen := getattr(self, name)) not in known:
+                raise RunError(f"recipe: there is no {name} {chosen!r}; {nearest(chosen, known)}")
+        for name in LIMITS:
+            check(name, getattr(self, name))
         self._refuse("rule", RULES)
         self._refuse("schedule", SCHEDULES)
         if self.area is None and self.aspect is not None:
@@ -211,8 +213,40 @@ class Recipe:
                 settings = {name: None for name in readers[getattr(self, what)]} | settings
         return replace(self, **settings)  # type: ignore[arg-type]  # checked in __post_init__
 
+    def with_settings(self, settings: Mapping[str, object]) -> Recipe:
+        """The recipe with settings as a person types them, as in `{"lr": "0.01", "epochs": "5"}`.
 
-NAMES: dict[str, Iterable[str]] = {
+        `lr` is the learning rate, `0.5,0.75` two numbers, and `none` leaves a setting out. With
+        another rule or schedule the recipe loses the settings of its old one.
+
+        Raises:
+            RunError: a setting is unknown, cannot be, or nothing would read it.
+        """
+        found: dict[str, object] = {}
+        for typed_name, value in settings.items():
+            name = known(SHORT.get(typed_name, typed_name))
+            if name in found:
+                raise RunError(f"recipe: {name} is set twice")
+            kind = str(SETTINGS[name].type)
+            found[name] = typed(
+                name, kind, parsed(kind, value) if isinstance(value, str) else value
+            )
+        return self.changed(**found)
+
+
+def known(name: str) -> str:
+    """The name of a setting.
+
+    Raises:
+        RunError: there is none of that name; the nearest is named.
+    """
+    if name not in SETTINGS:
+        raise RunError(f"recipe: there is no setting {name!r}; {nearest(name, SETTINGS)}")
+    return name
+
+
+SHORT = {"lr": "learning_rate"}
+NAMES: dict[str, Collection[str]] = {
     "rule": RULES,
     "schedule": SCHEDULES,
     "initialisation": INITIALISATIONS,
@@ -220,71 +254,6 @@ NAMES: dict[str, Iterable[str]] = {
     "flip": FLIPS,
     "padding": PADDINGS,
 }
-ABOVE_0 = 5e-324
-BELOW_1 = 1 - 2**-53
-MOST = 1e300
-# Inclusive; of pairs and lists, of each value.
-LIMITS: dict[str, tuple[float, float]] = {
-    "epochs": (1, 10**9),
-    "batch": (1, 10**9),
-    "accumulate": (1, 10**6),
-    "seed": (0, 2**63 - 1),
-    "learning_rate": (ABOVE_0, MOST),
-    "bias_rate": (0, MOST),
-    "head_rate": (0, MOST),
-    "momentum": (0, BELOW_1),
-    "memory": (0, BELOW_1),
-    "epsilon": (ABOVE_0, 1),
-    "newton_schulz": (1, 99),
-    "other_momentum": (0, BELOW_1),
-    "weight_decay": (0, MOST),
-    "warm_up": (0, BELOW_1),
-    "milestones": (ABOVE_0, BELOW_1),
-    "every": (ABOVE_0, 1),
-    "factor": (ABOVE_0, 10**6),
-    "patience": (1, 10**9),
-    "final": (0, 1),
-    "peak": (0, 1),
-    "clip": (ABOVE_0, MOST),
-    "max_norm": (ABOVE_0, MOST),
-    "max_rms": (ABOVE_0, MOST),
-    "label_smoothing": (0, BELOW_1),
-    "average": (0, BELOW_1),
-    "early_stopping": (1, 10**9),
-    "auxiliary_weight": (0, 10**6),
-    "resize": (1, 10**5),
-    "shift": (0, 10**4),
-    "scale": (1, 10**5),
-    "area": (ABOVE_0, 1),
-    "aspect": (0.01, 100),
-    "lighting": (0, 100),
-    "brightness": (0, 1),
-    "contrast": (0, 1),
-    "cutout": (0, 10**4),
-    "mixup": (0, 1000),
-    "cutmix": (0, 1000),
-}
-
-
-def _check(name: str, value: float | Sequence[float] | None, low: float, high: float) -> None:
-    """Numbers within their limits; None passes unseen."""
-    if value is None:
-        return
-    values = value if isinstance(value, Sequence) else (value,)
-    for each in values:
-        if not isfinite(each) or not low <= each <= high:
-            raise RunError(f"recipe: {name} must be {_said(low, high)}, not {each}")
-    if list(values) != sorted(values) and name != "factor":
-        raise RunError(f"recipe: {name} must rise, not {', '.join(map(str, values))}")
-
-
-def _said(low: float, high: float) -> str:
-    least = "above 0" if low == ABOVE_0 else f"at least {low:g}"
-    if high == MOST:
-        return least
-    most = "below 1" if high == BELOW_1 else f"at most {high:,}"
-    return f"{least} and {'below 2^63' if high == 2**63 - 1 else most}"
-
 
 # Every setting, in the order in which a recipe is written.
 SETTINGS = {each.name: each for each in fields(Recipe)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from striate.errors import RunError, nearest
-from striate.recipes.recipe import RULES, SCHEDULES, SETTINGS, Recipe
+from striate.errors import RunError
+from striate.recipes.recipe import RULES, SCHEDULES, SETTINGS, Recipe, known
+from striate.recipes.values import typed
 
 # The setting before which a heading stands.
 HEADINGS = {
@@ -23,8 +24,6 @@ HEADINGS = {
     "flip": "how training images are varied",
 }
 WIDTH = 100
-SHORT = {"lr": "learning_rate"}
-KINDS = {"str": "a text", "bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -66,27 +65,17 @@ def from_toml(text: str, source: str = "recipe") -> Recipe:
     """
     try:
         settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as reason:
+    except (ValueError, RecursionError) as reason:  # a number too long, brackets too deep
         raise RunError(_placed(str(reason), source)) from None
     try:
-        return Recipe(**{_known(name): _typed(name, value) for name, value in settings.items()})
+        return Recipe(
+            **{
+                name: typed(known(name), str(SETTINGS[name].type), value)
+                for name, value in settings.items()
+            }
+        )
     except RunError as reason:
         raise RunError(f"{source}: {str(reason).removeprefix('recipe: ')}") from None
-
-
-def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
-    """A recipe with settings as a person types them: `{"lr": "0.01", "milestones": "0.5,0.75"}`.
-
-    `lr` is the learning rate, and `none` leaves a setting out. With another rule or schedule the
-    recipe loses the settings of its old one.
-
-    Raises:
-        RunError: a setting is unknown, cannot be, or nothing would read it.
-    """
-    known = {_known(SHORT.get(name, name)): text for name, text in settings.items()}
-    return recipe.changed(
-        **{name: _typed(name, _parsed(name, text)) for name, text in known.items()}
-    )
 
 
 def split_settings(texts: Iterable[str]) -> dict[str, str]:
@@ -117,75 +106,25 @@ def _read_by_some(name: str) -> bool:
 def _line(name: str, value: object) -> str:
     # JSON's numbers, strings, truths and lists are TOML's too, but for one character.
     line = f"{name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
-    return line if len(line) <= WIDTH or not isinstance(value, str) else _folded(line)
+    foldable = isinstance(value, str) and not value.startswith(" ")
+    return _folded(line) if foldable and len(line) > WIDTH else line
 
 
 def _folded(line: str) -> str:
     """A long text over several lines: a backslash at a line's end takes the break back.
 
-    It takes all white space after it, so a line ends at single spaces only.
+    It takes all white space after it, so that only single spaces may end a line.
     """
     name, _, text = line.partition(" = ")
-    lines = [""]
+    lines = [f'{name} = """', ""]
     for word in re.split(r"(?<=[^ ] )(?=[^ ])", text[1:-1]):
         if lines[-1] and len(lines[-1] + word) >= WIDTH:
             lines.append("")
         lines[-1] += word
-    return f'{name} = """\\\n' + "\\\n".join(lines) + '"""'
+    return "\\\n".join(lines) + '"""'
 
 
 def _placed(reason: str, source: str) -> str:
     """What tomllib says, its place in front."""
     found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", reason)
     return f"{source}:{found[2]}:{found[3]}: {found[1]}" if found else f"{source}: {reason}"
-
-
-def _known(name: str) -> str:
-    if name not in SETTINGS:
-        raise RunError(f"recipe: there is no setting {name!r}; {nearest(name, SETTINGS)}")
-    return name
-
-
-def _parsed(name: str, text: str) -> Any:
-    """A typed text as TOML would have the value."""
-    kinds = str(SETTINGS[name].type).split(" | ")
-    if kinds == ["str"]:
-        return text
-    if text.lower() == "none" and "None" in kinds:
-        return None
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    parts = [_number(part) for part in text.strip("[]()").split(",")]
-    if None in parts:
-        return text
-    return parts[0] if len(parts) == 1 else parts
-
-
-def _number(text: str) -> float | None:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None
-
-
-def _typed(name: str, value: Any) -> Any:
-    """The value as the setting takes it; `true` is no number, and 1 is a float where one is due."""
-    kinds = str(SETTINGS[name].type).split(" | ")
-    if value is None and "None" in kinds:
-        return None
-    number = type(value) in (int, float)
-    if "float" in kinds and number:
-        return float(value)
-    if type(value).__name__ in kinds:
-        return value
-    if "Range" in kinds or "tuple[float, ...]" in kinds:
-        listed = [value] if number else value if isinstance(value, list) else []
-        numbers = all(type(each) in (int, float) for each in listed)
-        if numbers and (len(listed) == 2 or (listed and "Range" not in kinds)):
-            return tuple(map(float, listed))
-        wanted = "two numbers" if "Range" in kinds else "numbers"
-    else:
-        wanted = KINDS[kinds[0]]
-    raise RunError(f"recipe: {name} must be {wanted}, not {value!r}")

@@ -151,8 +151,6 @@ def augmentation(recipe: object, preparation: Preparation, images: Images) -> Au
     chosen = {each.name: getattr(recipe, each.name) for each in fields(Augmentation)[2:]}
     made = Augmentation(preparation, **chosen)
     height, width, _ = preparation.input
-    if made.area and made.scale:
-        raise RunError("recipe: area and scale both cut the images: leave one out")
     have = max(images.volume.height, height), max(images.volume.width, width)
     least = min(have) * max(height / have[0], width / have[1])
     if made.scale and made.scale[0] < least:

@@ -1,0 +1,156 @@
+"""What an image file shows, whatever its form; what damaged ones say."""
+
+from __future__ import annotations
+
+import tracemalloc
+from contextlib import suppress
+from io import BytesIO
+
+import hostile
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from strategies import quick
+
+from striate.data.decode import decode
+from striate.errors import DataError
+
+BAD, ODD = hostile.bad(), hostile.odd()
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_file_shows_what_a_person_sees(name: str) -> None:
+    """EXIF's orientations, palettes, CMYK, 16 bits, transparency on white, first frames."""
+    content, shown = ODD[name]
+    pixels = decode(content, 3)
+    assert pixels.shape == shown.shape and pixels.dtype == np.uint8
+    lossy = 6 if content[:2] == b"\xff\xd8" else 1
+    assert abs(pixels.astype(int) - shown).max() <= lossy
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_with_a_reason_and_little_memory(name: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(DataError) as caught:
+        decode(BAD[name], 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(str(caught.value)) > 5 and "\n" not in str(caught.value)
+    assert "object at 0x" not in str(caught.value)
+    assert peak < 80 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty.jpg", "the file is empty"),
+        ("text.jpg", "not an image of a known format"),
+        ("html.jpg", "HTML or XML"),
+        ("photo.heic", "HEIC is not read here: convert it"),
+        ("lfs.png", "git lfs pull"),
+        ("program.eps", "not an image of a known format"),
+        ("png 101 million.png", "10100 x 10000 pixels, more than the 100,000,000"),
+        ("png bomb.png", "more than the 100,000,000"),
+        ("cut at 50%.jpg", "damaged: .*(?i:truncated)"),
+        ("cut at 50%.png", "damaged: .*truncated"),
+    ],
+)
+def test_the_reason_is_a_persons(name: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        decode(BAD[name], 3)
+
+
+def test_there_are_more_than_sixty_hostile_files() -> None:
+    assert len(set(BAD.values())) == len(BAD) > 60
+
+
+def test_grey_is_luma_and_grey_files_become_rgb() -> None:
+    """ITU-R 601: 0.299 R + 0.587 G + 0.114 B."""
+    luma = hostile.COLOUR @ [0.299, 0.587, 0.114]
+    grey = decode(hostile.PNG, 1)
+    assert grey.shape == (24, 36, 1)
+    assert abs(grey[..., 0] - luma).max() <= 1
+    colour = decode(hostile.saved(Image.fromarray(hostile.GREY), "PNG"), 3)
+    assert all(np.array_equal(colour[..., channel], hostile.GREY) for channel in range(3))
+
+
+def test_sixteen_bits_keep_their_gradient() -> None:
+    """All 256 levels come out of a ramp over 65,536, none clipped."""
+    ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    for form in ("PNG", "TIFF", "PPM"):
+        grey = decode(hostile.saved(Image.fromarray(ramp), form), 1)[..., 0]
+        assert np.array_equal(grey, np.rint(ramp / 257)), form
+
+
+def test_numbers_of_no_known_range_are_stretched_and_infinite_ones_refused() -> None:
+    values = np.array([[-1.5, 0.5], [2.5, 0.5]], np.float32)
+    content = hostile.saved(Image.fromarray(values), "TIFF")
+    assert decode(content, 1)[..., 0].tolist() == [[0, 128], [255, 128]]
+    values[0, 0] = np.inf
+    with pytest.raises(DataError, match="not finite"):
+        decode(hostile.saved(Image.fromarray(values), "TIFF"), 1)
+
+
+def test_only_grey_and_rgb_are_depths() -> None:
+    with pytest.raises(DataError, match=r"1 \(grey\) or 3 \(RGB\), not 4"):
+        decode(hostile.PNG, 4)
+
+
+@quick
+@given(st.integers(1, 9), st.integers(0, 4), st.integers(1, 5), st.booleans(), st.booleans())
+def test_scaling_is_of_the_whole_image_before_its_centre_is_cut_out(
+    short: int, more: int, factor: int, down: bool, upright: bool
+) -> None:
+    """Krizhevsky et al. 2012, section 2. Contrast is low: Pillow clips between its two passes."""
+    stored, asked = (factor, 1) if down else (1, factor)
+    values = np.random.default_rng(short).integers(90, 166, (short, short + 2 * more), np.uint8)
+    values = np.repeat(np.repeat(values, stored, axis=0), stored, axis=1)
+    values = values.T if upright else values
+    image = Image.fromarray(np.ascontiguousarray(values))
+    side, margin = short * asked, more * asked
+    size = (side, side + 2 * margin) if upright else (side + 2 * margin, side)
+    whole = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    centre = whole[margin : margin + side] if upright else whole[:, margin : margin + side]
+    pixels = decode(hostile.saved(image, "PNG"), 1, side)[..., 0]
+    assert pixels.shape == (side, side)
+    assert abs(pixels.astype(int) - centre).max() <= 1
+
+
+def test_scaling_down_is_antialiased() -> None:
+    """A fine chequerboard becomes grey, as from afar, not black or white."""
+    board = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    small = decode(hostile.saved(Image.fromarray(board), "PNG"), 1, 32)
+    assert abs(small.astype(int) - 128).max() <= 2
+
+
+def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole() -> None:
+    """It is decoded at a fraction of its size, and turned as its orientation says."""
+    large = np.asarray(hostile.PICTURE.resize((1440, 960), Image.Resampling.BICUBIC))
+    stored = Image.fromarray(np.ascontiguousarray(hostile.STORED[6](large)))
+    exif = Image.Exif()
+    exif[274] = 6
+    jpeg = hostile.saved(stored, "JPEG", quality=95, exif=exif)
+    whole = decode(hostile.saved(Image.fromarray(large), "PNG"), 3, 64).astype(int)
+    assert abs(decode(jpeg, 3, 64) - whole).max() <= 6
+
+
+def test_any_cut_or_changed_byte_gives_pixels_or_a_reason() -> None:
+    """Nothing but a DataError comes out of a damaged file."""
+    random = np.random.default_rng(1)
+    for content in (hostile.JPEG, hostile.PNG, hostile.GIF, hostile.TIFF, hostile.WEBP):
+        for _ in range(60):
+            damaged = bytearray(content)
+            for place in random.integers(0, len(content), 3):
+                damaged[place] = random.integers(0, 256)
+            damaged = damaged[: random.integers(1, len(content) + 1)]
+            with suppress(DataError):
+                assert decode(bytes(damaged), 3, 8).shape == (8, 8, 3)
+
+
+def test_decoding_changes_no_setting_of_pillow() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    decode(hostile.JPEG, 3, 8)
+    assert before == Image.MAX_IMAGE_PIXELS
+    assert np.asarray(Image.open(BytesIO(hostile.PNG))).shape == (24, 36, 3)
