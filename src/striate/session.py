@@ -78,7 +78,8 @@ class Session:
         restore(self.run, self.state, writes=self.ranks.first)
         progress = self.state.progress
         progress.lowered, progress.rewinds = before.lowered * REWIND, before.rewinds + 1
-        message = f"{error}. Back to step {progress.step}, the learning rate times {progress.lowered:g}"
+        rate = f"the learning rate times {progress.lowered:g}"
+        message = f"{error}. Back to step {progress.step}, {rate}"
         return Warned(progress.step, message, progress.seconds)
 
 

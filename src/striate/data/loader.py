@@ -58,7 +58,10 @@ class Batches:
     def samples(self, number: int) -> NDArray[np.int64]:
         """The positions of the images in a batch, those of other processes too."""
         epoch, step = divmod(number, self.per_epoch)
-        return np.array_split(_order(len(self.images), self.seed, epoch + 1), self.per_epoch)[step]
+        size, larger = divmod(len(self.images), self.per_epoch)  # the first ones have one more
+        first = step * size + min(step, larger)
+        order = _order(len(self.images), self.seed, epoch + 1)
+        return order[first : first + size + (step < larger)]
 
     def __getitem__(self, number: int) -> Loaded:
         samples = self.samples(number)
