@@ -6,10 +6,10 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz bench docs clean
+.PHONY: help setup demo test check fuzz crash-test torchrun-test bench seeds residual docs clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## (.*)/  make \1	\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## (.*)/  make \1	\2/' | expand -t 22
 
 setup: $(READY) ## make .venv and install striate with its tools (PYTHON=python3.12 for another Python)
 
@@ -34,6 +34,18 @@ check: $(READY) ## check format, lint, types and documentation
 
 fuzz: $(READY) ## try 100,000 generated texts on the notation
 	$(BIN)/python tests/fuzz.py --texts 100000
+
+crash-test: $(READY) ## kill 200 training runs, tear and flip 400 checkpoints, fill disks
+	OMP_NUM_THREADS=1 $(BIN)/python tests/crash.py --kills 200 --tears 200 --flips 200
+
+torchrun-test: $(READY) ## two processes as one, one of them killed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_torchrun.py -v
+
+seeds: $(READY) ## train LeNet-5 on MNIST over five seeds (MNIST=folder)
+	$(BIN)/python bench/seeds.py lenet5 --data $(or $(MNIST),mnist) --seeds 5
+
+residual: $(READY) ## train plain and residual networks of 20 and 56 layers (CIFAR10=file)
+	$(BIN)/python bench/residual.py --data $(or $(CIFAR10),cifar10-jpeg.zip)
 
 bench: $(READY) ## measure the time to start
 	$(BIN)/python bench/startup.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +13,16 @@ import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
 SOURCE = Path(__file__).parents[1] / "src"
+# What a process of the tests knows of the environment.
+KEPT = {
+    "COVERAGE_PROCESS_START",
+    "HOME",
+    "LANG",
+    "PATH",
+    "STRIATE_CACHE",
+    "SYSTEMROOT",
+    "VIRTUAL_ENV",
+}
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -21,6 +31,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--overwrite-golden", action="store_true", help="write tests/golden anew from the output"
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the cache of the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STRIATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -45,8 +63,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 @cache
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A Python of this environment that finds this source; an empty variable is unset."""
-    kept = {"PATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV", "COVERAGE_PROCESS_START"}
-    given = {name: value for name, value in os.environ.items() if name in kept}
+    given = {name: value for name, value in os.environ.items() if name in KEPT}
     given |= {"COLUMNS": "100", "PYTHONPATH": str(SOURCE), "PYTHONIOENCODING": "utf-8"}
     given |= {"PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", "")}
     given = {name: value for name, value in (given | environment).items() if value}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,12 @@ from conftest import Run
 import striate
 
 HOME = Path(striate.__file__).parent
-SLOW = ("torch", "numpy", "sklearn", "safetensors", "lark", "rich", "click")
+TORCH = ("torch", "safetensors")
+SLOW = (
+    *TORCH,
+    *("PIL", "filelock", "matplotlib", "numpy", "platformdirs", "pyarrow", "scipy", "sklearn"),
+    *("lark", "rich", "click"),
+)
 
 # Each floor may import those before it.
 FLOORS = [
@@ -26,19 +32,30 @@ FLOORS = [
     ["mismatch"],
     ["expand"],
     ["network"],
-    ["account", "pattern", "zoo", "records", "recipes", "codes"],
-    ["draw"],
-    ["comparison"],
+    ["account", "pattern", "zoo", "recipes", "records", "codes"],
     ["modules"],
     ["initialise"],
     ["build", "data"],
-    ["evaluate", "runs"],
+    ["compute", "ranks", "rules", "schedules", "whitening"],
+    ["evaluate"],
+    ["state"],
+    ["diagnosis"],
     ["train"],
+    ["storage"],
+    ["checkpoints"],
+    ["runs"],
+    ["keeping"],
+    ["session"],
+    ["draw"],
+    ["comparison"],
     ["cli"],
     ["__main__"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-WITH_TORCH = {"build", "modules", "initialise", "data", "train", "runs", "evaluate"}
+WITH_TORCH = {
+    *("modules", "initialise", "build", "data", "compute", "ranks", "rules", "whitening"),
+    *("evaluate", "state", "diagnosis", "train", "storage", "checkpoints", "runs"),
+}
 # A method that ends in a room above imports it when it is called: network.table(), .build().
 UPWARDS = {"network": {"account", "draw", "build", "zoo"}}
 
@@ -102,6 +119,13 @@ def test_reading_and_counting_need_no_torch(python: Run) -> None:
     assert loaded(python, "import striate; str(striate.read('vgg16').table())") == {"lark", "rich"}
 
 
+def test_images_and_recipes_need_no_torch(python: Run) -> None:
+    """Processes that decode, and a look at images, start without it."""
+    code = "from striate.data import load; load('digits')"
+    assert loaded(python, code).isdisjoint({*TORCH, "lark", "click"})
+    assert loaded(python, "from striate import recipes; recipes.read('default')") == set()
+
+
 # -- floors
 
 
@@ -151,12 +175,20 @@ def test_torch_only_where_it_belongs() -> None:
     using = {
         room(file)
         for file in FILES
-        for module, _ in imports(file)
-        if module.split(".")[0] in ("torch", "numpy", "sklearn", "safetensors")
+        for module, at_once in imports(file)
+        if at_once and module.split(".")[0] in TORCH
     }
-    assert using <= WITH_TORCH
+    assert using == WITH_TORCH
 
 
 def test_floors_name_each_room_once() -> None:
     rooms = list(itertools.chain.from_iterable(FLOORS))
     assert len(rooms) == len(set(rooms))
+
+
+def test_architecture_lists_the_rooms_from_the_ground_up() -> None:
+    text = (HOME.parents[1] / "ARCHITECTURE.md").read_text("utf-8")
+    listed = re.findall(r"^  (\w+)(?:\.py|/) ", text, re.MULTILINE)
+    floors = [FLOOR[each] for each in listed if each != "__init__"]
+    assert floors == sorted(floors)
+    assert {"__init__", "__main__", *listed} == {"__init__", *FLOOR}

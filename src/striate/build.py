@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -235,13 +235,15 @@ def _unflatten(volume: Volume) -> nn.Module:
 
 
 def _partial(branches: list[nn.Module]) -> bool:
-    """Whether each branch convolves some channels, all in the same way."""
+    """Whether each branch convolves some channels, each taken once, all in the same way."""
     ways = set()
     for branch in branches:
         parts = [each for each in branch.modules() if not isinstance(each, nn.Sequential)]
         if [type(each) for each in parts] != [modules.Take, nn.Conv2d]:
             return False
-        conv: Any = parts[1]
+        take, conv = cast("tuple[modules.Take, nn.Conv2d]", parts)
+        if len(set(take.taken)) < len(take.taken):  # its filters would have to be summed
+            return False
         ways.add(
             (
                 conv.kernel_size,

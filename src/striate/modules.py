@@ -102,7 +102,7 @@ class PartialConvolution(Concat):
         super().__init__(branches)
         takes = [each for each in self.modules() if isinstance(each, Take)]
         filters = [each.out_channels for each in self._convolutions()]
-        depth = 1 + max(int(take.channels.max()) for take in takes)
+        depth = 1 + max(max(take.taken) for take in takes)
         # Where in the dense weight each branch's (filters, channels) belong, flattened.
         places, first = [], 0
         for take, count in zip(takes, filters, strict=True):
@@ -220,13 +220,14 @@ class Take(nn.Module):
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
+        self.taken = tuple(channels)  # known where the buffer has no values: on the meta device
         self.register_buffer("channels", torch.tensor(channels), persistent=False)
 
     def forward(self, volume: Tensor) -> Tensor:
         return volume.index_select(1, self.channels)
 
     def extra_repr(self) -> str:
-        return ", ".join(map(str, self.channels.tolist()))
+        return ", ".join(map(str, self.taken))
 
 
 class PaddedShortcut(nn.Module):

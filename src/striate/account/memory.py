@@ -2,8 +2,9 @@
 
 Everything is counted from the text. Volumes are counted as the plain module allocates them, layer
 by layer, without in-place tricks; workspaces of the kernels and the allocator's slack are not
-included, so that the peaks are lower bounds for a real device (but for `subsample`, whose backward
-pass PyTorch does in two operations: there a real run can hold one output volume less).
+included, so that the peaks are lower bounds for a real device, but for two layers of LeNet-5: the
+backward pass of `subsample` is two operations, so that a real run can hold one output volume less,
+and its C3, which training computes as one convolution, keeps its input once for all branches.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from striate.draw.numbers import in_bytes
+from striate.draw.plain import line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,12 +27,12 @@ def render(look: Look) -> RenderableType:
     from rich.text import Text
 
     classes = "1 class" if len(look.classes) == 1 else f"{len(look.classes):,} classes"
-    heading = f"{_line(look.source)}: {_images(look.total)} of {classes}, {in_bytes(look.bytes)}"
+    heading = f"{line(look.source)}: {_images(look.total)} of {classes}, {in_bytes(look.bytes)}"
     parts: list[RenderableType] = [Text(heading), Text(), _table(look), Text(), _facts(look)]
     for warning in look.warnings:
-        parts.append(Text.assemble("\n", ("warning", "bold yellow"), f": {_line(warning)}"))
+        parts.append(Text.assemble("\n", ("warning", "bold yellow"), f": {line(warning)}"))
     for file in look.unreadable[:MOST_FILES]:
-        parts.append(Text(f"  {_line(file.path)}: {_line(file.reason)}"))
+        parts.append(Text(f"  {line(file.path)}: {line(file.reason)}"))
     if (more := len(look.unreadable) - MOST_FILES) > 0:
         parts.append(Text(f"  and {more:,} more; --format json lists all"))
     return Group(*parts)
@@ -71,7 +72,7 @@ def _table(look: Look) -> Table:
             table.add_row(f"... {left_out:,} more ...", *("" for _ in look.counts), style="dim")
         else:
             numbers = [f"{counts[label]:,}" for counts in look.counts.values()]
-            table.add_row(Text(_line(look.classes[label])), *numbers)
+            table.add_row(Text(line(look.classes[label])), *numbers)
     return table
 
 
@@ -137,8 +138,3 @@ def _counted(counts: Mapping[str, int], always: bool = False) -> str:
     if len(counts) == 1 and not always:
         return next(iter(counts))
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
-
-
-def _line(text: str) -> str:
-    """A name in one line, whatever is in it."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -30,3 +30,8 @@ def show(renderable: RenderableType) -> None:
 
     console = Console(highlight=False)
     console.print(renderable) if console.is_terminal else print(plain(renderable))
+
+
+def line(text: str) -> str:
+    """A text in one line, whatever is in it: the names of files may hold anything."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

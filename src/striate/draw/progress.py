@@ -9,8 +9,10 @@ from datetime import timedelta
 from functools import partial
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from striate.draw.plain import line
 from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Warned
 
 SILENCE = 60.0  # seconds after which a log that is no terminal hears of an epoch under way
@@ -73,7 +75,7 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
                     epoch = _Sums(began=record.seconds)
                     heard = record.seconds
                 case Warned():
-                    say(f"[bold yellow]warning[/]: {record.message}")
+                    say(f"[bold yellow]warning[/]: {escape(line(record.message))}")
                 case Ended():
                     if record.early:
                         say(
@@ -89,7 +91,7 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
 def working(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     """A bar for work before training: what `Tell` of striate.data says."""
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         console=console,
@@ -101,7 +103,7 @@ def working(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
     def tell(what: str, done: int, total: int) -> None:
         if what not in tasks:
-            tasks[what] = bar.add_task(what)
+            tasks[what] = bar.add_task(line(what))
         bar.update(tasks[what], completed=done, total=total or None)  # type: ignore[arg-type]
 
     with bar:
