@@ -56,15 +56,14 @@ def main() -> None:
     accuracies = [100 * (1 - run["top1_error"]) for run in runs]
     here = machine.describe()
     data = Path(given.data).name
-    said = " ".join(
-        [f"striate train {given.network} --data {data} --recipe {given.recipe}", *given.set]
-    )
+    command = f"striate train {given.network} --data {data} --recipe {given.recipe}"
+    said = " ".join([command, *given.set])
     spread = stdev(accuracies) if len(accuracies) > 1 else 0.0
     text = f"""# {given.network} on {data}, recipe {given.recipe}
 
-`{said}`, seeds 0 to {given.seeds - 1}: test accuracy **{mean(accuracies):.3f}%**, standard deviation {spread:.3f},
-lowest {min(accuracies):.2f}, highest {max(accuracies):.2f}; {runs[0]["count"]:,} test images, scored once, after
-the last epoch.
+`{said}`, seeds 0 to {given.seeds - 1}: test accuracy
+**{mean(accuracies):.3f}%**, standard deviation {spread:.3f}, lowest {min(accuracies):.2f}, highest
+{max(accuracies):.2f}; {runs[0]["count"]:,} test images, scored once, after the last epoch.
 
 {here["processor"]}, {here["cores"]} cores; {here["system"]}; {runs[0]["compute"]}.
 Python {here["python"]}, torch {version("torch")}, striate {version("striate")}. {date.today()}.
