@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,8 +96,9 @@ def forked(work: Callable[[], None]) -> int:
         work()
         status = 0
     except RunError as error:
-        print(error, file=sys.stderr)
         status = 3
+        with suppress(OSError):  # the limit holds for this stream too, where it is a file
+            print(error, file=sys.stderr)
     finally:
         os._exit(status)
 

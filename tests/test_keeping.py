@@ -10,16 +10,20 @@ from pathlib import Path
 
 import crash
 import pytest
+import torch
 import toy
 
 from striate import checkpoints
+from striate import train as loop
 from striate.compute import Compute
+from striate.diagnosis import NotFinite
 from striate.errors import RunError
 from striate.network import read
 from striate.recipes import Recipe
 from striate.records import Ended, Evaluated, Record, Saved, Started, Stepped, Stopped, Warned
 from striate.runs import Run, open_run
 from striate.session import Session, begin, resume
+from striate.state import Progress
 
 RECIPE = Recipe(epochs=3, batch=10, learning_rate=0.1, average=0.8, rule="adam")
 
@@ -153,15 +157,34 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_a_rewind_goes_back_and_lowers_the_rate(tmp_path: Path) -> None:
-    """Until the numbers stay finite; each time it is said."""
-    network, data = read("[4x4x1] fc-3 softmax"), toy.splits()
-    recipe = Recipe(epochs=2, batch=10, learning_rate=1e38, rule="sgd", weight_decay=0)
-    session = begin(tmp_path / "run", network, data, recipe, Compute())
-    records = list(session.records(rewind=True))
+def test_a_rewind_goes_back_and_lowers_the_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last checkpoint, with half the rate, and on to the end; without it, an error."""
+    sum_of_losses = loop._loss
+
+    def fails_at_the_full_rate(*given: object) -> torch.Tensor:
+        found = sum_of_losses(*given)  # type: ignore[arg-type]
+        fails = progress().step == 7 and progress().lowered == 1
+        return found * float("nan") if fails else found
+
+    session = begun(tmp_path / "run")
+    monkeypatch.setattr(loop, "_loss", fails_at_the_full_rate)
+
+    def progress() -> Progress:
+        return session.state.progress
+
+    with pytest.raises(NotFinite, match="the loss is not finite at step 8"):
+        list(session.records())
+    again = begun(tmp_path / "again")
+    session = again
+    records = list(again.records(rewind=True))
     warned = [record for record in records if isinstance(record, Warned)]
-    assert warned and "not finite" in warned[0].message and "Back to step" in warned[0].message
-    assert session.state.progress.lowered == 0.5 ** len(warned)
+    assert len(warned) == 1 and "Back to step 5, the learning rate times 0.5" in warned[0].message
+    steps = [record for record in records if isinstance(record, Stepped)]
+    assert [record.step for record in steps] == [*range(1, 8), *range(6, 16)]
+    assert steps[7].rate == steps[5].rate / 2
+    assert progress().rewinds == 1 and isinstance(records[-1], Ended)
 
 
 def test_a_run_that_never_gets_better_stops_early(tmp_path: Path) -> None:

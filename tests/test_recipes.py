@@ -85,8 +85,11 @@ def test_airbenchs_decay_is_the_published_part_of_a_weight_in_a_step() -> None:
     assert found.learning_rate * found.weight_decay == pytest.approx(2e-6 * 2000)
 
 
-def test_the_default_recipe_is_the_recipe_without_settings() -> None:
-    assert replace(read("default"), title="", paper="", note="") == Recipe()
+def test_another_rule_brings_a_rate_of_its_own() -> None:
+    """A rate for momentum would be twenty times too high for Adam; one that is said stays."""
+    assert read("default").with_settings({"rule": "adam"}).learning_rate == 0.001
+    said = read("default").with_settings({"rule": "adam", "lr": "0.003"})
+    assert said.learning_rate == 0.003
 
 
 def test_a_recipe_is_read_from_a_file_or_by_a_name_in_any_spelling(tmp_path: Path) -> None:

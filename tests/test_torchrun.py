@@ -65,14 +65,14 @@ def losses(records: list[dict[str, object]]) -> list[float]:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, object]]]:
     """A run of two processes and what it told."""
     path = tmp_path_factory.mktemp("pair") / "run"
-    return path, ended(started(2, NETWORK, *OPTIONS, "--json", "--run", str(path)))
+    return path, ended(started(2, NETWORK, *OPTIONS, "--json", "--run-folder", str(path)))
 
 
 def test_two_processes_tell_what_one_does(
     tmp_path: Path, pair: tuple[Path, list[dict[str, object]]]
 ) -> None:
     """Batch normalisation and mixed images included; scores count every image once."""
-    one = ended(started(1, NETWORK, *OPTIONS, "--json", "--run", str(tmp_path / "run")))
+    one = ended(started(1, NETWORK, *OPTIONS, "--json", "--run-folder", str(tmp_path / "run")))
     two = pair[1]
     assert losses(two) == pytest.approx(losses(one), rel=2e-3)
     assert losses(two)[:5] == pytest.approx(losses(one)[:5], rel=1e-5)
@@ -87,7 +87,7 @@ def test_a_killed_process_costs_no_more_than_some_steps(
 ) -> None:
     """torchrun starts all anew; they go on from the last checkpoint to the same end."""
     path = tmp_path / "run"
-    process = started(2, NETWORK, *OPTIONS, "--json", "--save-every", "0", "--run", str(path))
+    process = started(2, NETWORK, *OPTIONS, "--json", "--save-every", "0", "--run-folder", str(path))
     deadline = time.monotonic() + 100
     while not list(path.glob("checkpoints/step-000000[2-9]?")):
         assert time.monotonic() < deadline and process.poll() is None

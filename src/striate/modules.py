@@ -181,8 +181,12 @@ class RadialBasis(nn.Module):
         self.register_buffer("codes", torch.tensor(codes(units, inputs), dtype=torch.float32))
 
     def forward(self, volume: Tensor) -> Tensor:
-        length = volume.square().sum(dim=1, keepdim=True)
-        return 2 * functional.linear(volume, self.codes) - length - self.codes.square().sum(dim=1)
+        # Large sums that nearly cancel: half precision would leave nothing of them.
+        with torch.autocast(volume.device.type, enabled=False):
+            volume = volume.float()
+            length = volume.square().sum(dim=1, keepdim=True)
+            products = functional.linear(volume, self.codes)
+            return 2 * products - length - self.codes.square().sum(dim=1)
 
 
 class ScaledTanh(nn.Module):

@@ -17,7 +17,9 @@ from torch import Tensor
 from striate.errors import RunError
 
 UNSEALED = "0" * 64
-ENTRY = "striate"
+# Both names have the mark, so that a seal whose name was damaged is not taken for none.
+MARK = "striate"
+ENTRY, SEAL = MARK, f"{MARK}-sha256"
 
 
 def write(path: Path, content: bytes) -> None:
@@ -75,7 +77,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     single entry, since safetensors writes several in any order.
     """
     plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
-    content = bytes_of(plain, {ENTRY: json.dumps({**about, "sha256": UNSEALED})})
+    content = bytes_of(plain, {ENTRY: json.dumps({**about, SEAL: UNSEALED})})
     seal = hashlib.sha256(content).hexdigest()
     write(path, content.replace(UNSEALED.encode(), seal.encode(), 1))
 
@@ -91,15 +93,19 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         content = path.read_bytes()
         tensors = tensors_of(content)
         with safe_open(path, "pt") as file:
-            entry = (file.metadata() or {}).get(ENTRY, "{}")
-        about = {str(name): str(value) for name, value in json.loads(entry).items()}
+            metadata = file.metadata() or {}
+        entry = json.loads(metadata.get(ENTRY, "{}"))
+        about = {str(name): str(value) for name, value in entry.items()}
     except OSError as reason:
         raise RunError(f"{path} cannot be read: {reason.strerror or reason}") from None
     except (SafetensorError, ValueError, AttributeError) as reason:
         raise RunError(f"{path} is damaged: {reason}") from None
-    seal = about.pop("sha256", None)
-    if seal is not None:
-        blank = content.replace(seal.encode(), UNSEALED.encode(), 1)
-        if hashlib.sha256(blank).hexdigest() != seal:
-            raise RunError(f"{path} is damaged: it does not agree with its SHA-256 sum")
+    seal = about.pop(SEAL, None)
+    if seal is None:
+        if MARK in str(metadata):
+            raise RunError(f"{path} is damaged: its SHA-256 sum is gone")
+        return tensors, about
+    blank = content.replace(seal.encode(), UNSEALED.encode(), 1)
+    if hashlib.sha256(blank).hexdigest() != seal:
+        raise RunError(f"{path} is damaged: it does not agree with its SHA-256 sum")
     return tensors, about

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @click.option("--seed", metavar="N", help="Short for --set seed=N.")
 @click.option(
     "--run",
+    "--run-folder",  # torchrun of Python 3.11 takes --run for its own --run-path
+    "folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Where to keep the run; by default runs/NET-SOURCE-N.",
@@ -50,9 +52,8 @@ if TYPE_CHECKING:
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Processes that load batches ahead.",
+    help="Processes that load batches ahead; by default none, or the machine's cores where images "
+    "are decoded as they are needed.",
 )
 @click.option(
     "--save-every",
@@ -126,7 +127,7 @@ def _session(words: tuple[str, ...], ranks: Ranks, console: Console, **options: 
     nets, settings = settings_among(words, options["settings"])
     settings |= {name: options[name] for name in ("epochs", "seed") if options[name] is not None}
     wanted = {name: options[name] for name in ("device", "precision", "memory_format", "exact")}
-    path, folder = options["resume"], options["run"]
+    path, folder = options["resume"], options["folder"]
     if (
         path is None
         and folder
@@ -188,7 +189,7 @@ def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str,
     from striate.records import Ended, to_json
 
     records: Iterable[Record] = session.records(
-        workers=options["workers"],
+        workers=_workers(session, options["workers"]),
         every=options["save_every"],
         rewind=options["on_nan"] == "rewind",
     )
@@ -209,12 +210,23 @@ def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str,
     return isinstance(last, Ended)
 
 
+def _workers(session: Session, given: int | None) -> int:
+    """Decoded images lie in memory or its map, where no other process brings them faster."""
+    from striate.data.stream import is_slow
+
+    if given is not None:
+        return given
+    cores = (os.cpu_count() or 1) // session.ranks.here
+    return max(1, cores - 1) if is_slow(session.splits.train.pixels) else 0
+
+
 def _judge(session: Session, ranks: Ranks, as_json: bool) -> None:
     """Say how good the weights to use are on the test images."""
     from striate.evaluate import score
     from striate.keeping import note
     from striate.records import Evaluated, to_json
 
+    ranks.told(None)  # the first has written the weights
     run, state = session.run, session.state
     model = run.compute.place(run.model())
     with run.compute.autocast():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -80,14 +81,18 @@ class Batches:
             return
         from torch.utils.data import DataLoader
 
-        ahead: DataLoader[Loaded] = DataLoader(
-            self,  # type: ignore[arg-type]  # all it needs is __getitem__
-            batch_size=None,
-            sampler=range(first, end),
-            num_workers=workers,
-            worker_init_fn=_quiet,
-        )
-        for tensors in ahead:
+        with warnings.catch_warnings():
+            # Of more workers than processors, twice: a person asked for so many.
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            ahead: DataLoader[Loaded] = DataLoader(
+                self,  # type: ignore[arg-type]  # all it needs is __getitem__
+                batch_size=None,
+                sampler=range(first, end),
+                num_workers=workers,
+                worker_init_fn=_quiet,
+            )
+            loaded = iter(ahead)
+        for tensors in loaded:
             yield Loaded(*(each.numpy() for each in tensors))
 
 

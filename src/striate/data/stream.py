@@ -9,8 +9,13 @@ import numpy as np
 from striate.data.build import Fit, fitted
 from striate.data.decode import square
 from striate.data.files import Entry, Reader
-from striate.data.images import Lazy, Pixels
+from striate.data.images import Chosen, Lazy, Pixels
 from striate.errors import DataError
+
+
+def is_slow(pixels: Pixels) -> bool:
+    """Whether a look at pixels decodes or scales them, so that other processes should do it."""
+    return isinstance(pixels.store if isinstance(pixels, Chosen) else pixels, Streamed | Scaled)
 
 
 class Streamed(Lazy):

@@ -8,7 +8,7 @@ from striate.errors import RunError
 
 ABOVE_0 = 5e-324
 BELOW_1 = 1 - 2**-53
-MOST = 1e300
+MOST = 1e37  # a float32 goes to 3.4e38, and Adam divides the rate by 0.1
 # Inclusive; of pairs and lists, of each value.
 LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, 10**9),

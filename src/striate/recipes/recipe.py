@@ -21,6 +21,19 @@ RULES: dict[str, dict[str, float]] = {
     "adamw": {"momentum": 0.9, "memory": 0.999, "epsilon": 1e-8},
     "muon": {"momentum": 0.95, "newton_schulz": 5, "other_momentum": 0.9, "renormalise": False},
 }
+# The rate to begin with, where a recipe takes another rule and says no rate: the rules' own papers'
+# or PyTorch's, and for the first three that of a mean over a batch of 32.
+RATES = {
+    "sgd": 0.05,
+    "momentum": 0.02,
+    "nesterov": 0.02,
+    "adagrad": 0.01,
+    "adadelta": 1.0,
+    "rmsprop": 0.001,
+    "adam": 0.001,
+    "adamw": 0.001,
+    "muon": 0.02,
+}
 # What each schedule reads, in the same way. `step` needs one of milestones and every.
 SCHEDULES: dict[str, dict[str, float | None]] = {
     "constant": {},
@@ -205,12 +218,16 @@ class Recipe:
     def changed(self, **settings: object) -> Recipe:
         """The recipe with other settings; with another rule or schedule, without the old one's.
 
+        With another rule and no rate, the rate is that rule's of RATES.
+
         `dataclasses.replace` keeps those, and then a setting that nothing reads is an error.
         """
         for what, readers in (("rule", RULES), ("schedule", SCHEDULES)):
             new = settings.get(what, getattr(self, what))
             if new in readers and new != getattr(self, what):
                 settings = {name: None for name in readers[getattr(self, what)]} | settings
+                if what == "rule":
+                    settings = {"learning_rate": RATES[str(new)]} | settings
         return replace(self, **settings)  # type: ignore[arg-type]  # checked in __post_init__
 
     def with_settings(self, settings: Mapping[str, object]) -> Recipe:
