@@ -21,10 +21,11 @@ from strategies_layers import (
 from torch import Tensor, nn
 from torch.nn import functional
 
-from striate.build import MODULES, build
+from striate.build import build
 from striate.codes import codes
 from striate.errors import StriateError
 from striate.initialise import INITIALISATIONS, fans, initialise
+from striate.kinds import MODULES
 from striate.layers import KINDS, Conv, Volume
 from striate.modules import CeilConv2d
 from striate.network import Network, read

@@ -53,6 +53,14 @@ class Chain(Routed):
         return volume
 
 
+def sequential(children: Mapping[str, nn.Module]) -> nn.Sequential:
+    """One after the other, by name."""
+    made = nn.Sequential()
+    for name, child in children.items():
+        made.add_module(name, child)
+    return made
+
+
 class Recall(Routed):
     """`@label`: the volume kept under a name, whatever the volume here."""
 
