@@ -5,12 +5,14 @@ from pathlib import Path
 from rich.console import Console
 
 import striate
+from striate.compute import choose
 from striate.data import load, prepare
 from striate.draw.curve import curve
 from striate.draw.progress import progress
 from striate.evaluate import score
 from striate.recipes import Recipe
-from striate.train import initial, train, use_threads
+from striate.state import State, initial
+from striate.train import train
 
 
 def main() -> None:
@@ -22,13 +24,13 @@ def main() -> None:
     recipe = Recipe()
     splits = load("digits")
     preparation = prepare(network, splits)
-    use_threads(network, recipe.batch)
-    model = initial(network, recipe)
-    records = list(progress(train(model, splits, preparation, recipe), console))
+    compute = choose(network, recipe.batch)
+    state = State(compute.place(initial(network, recipe)), recipe)
+    records = list(progress(train(state, splits, preparation, compute=compute), console))
     console.print()
     console.print(curve(records, min(console.width, 100)))
 
-    tested = score(model, splits.test, preparation)
+    tested = score(state.model, splits.test, preparation)
     console.print(f"\ntest accuracy {1 - tested.top1_error:.1%} on {tested.count} images")
 
 

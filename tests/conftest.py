@@ -18,6 +18,7 @@ KEPT = {
     "COVERAGE_PROCESS_START",
     "HOME",
     "LANG",
+    "OMP_NUM_THREADS",
     "PATH",
     "STRIATE_CACHE",
     "SYSTEMROOT",

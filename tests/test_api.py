@@ -34,7 +34,7 @@ FLOORS = [
     ["network"],
     ["account", "pattern", "zoo", "recipes", "records", "codes"],
     ["modules"],
-    ["initialise"],
+    ["initialise", "kinds"],
     ["build", "data"],
     ["compute", "ranks", "rules", "schedules", "whitening"],
     ["evaluate"],
@@ -53,7 +53,7 @@ FLOORS = [
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITH_TORCH = {
-    *("modules", "initialise", "build", "data", "compute", "ranks", "rules", "whitening"),
+    *("modules", "initialise", "kinds", "build", "data", "compute", "ranks", "rules", "whitening"),
     *("evaluate", "state", "diagnosis", "train", "storage", "checkpoints", "runs"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().

@@ -27,7 +27,7 @@ from striate.errors import StriateError
 from striate.initialise import INITIALISATIONS, fans, initialise
 from striate.kinds import MODULES
 from striate.layers import KINDS, Conv, Volume
-from striate.modules import CeilConv2d
+from striate.modules import CeilConv2d, PartialConvolution
 from striate.network import Network, read
 
 quick = settings(
@@ -656,3 +656,79 @@ def test_ceil_convolution_only_where_rows_are_made_up() -> None:
     assert (
         type(next(build(Network.parse("[8x8x1] conv3-2/2(pad=0, ceil)")).children())) is CeilConv2d
     )
+
+
+# -- LeNet-5's C3: branches that see some channels
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[14x14x6] concat(take(0, 1, 2) conv5-1(pad=0) | take(5, 0) conv5-3(pad=0))",
+        "[9x8x5] concat(take(3) conv3-2/2(floor) | take(2, 0, 1) conv3-1/2(floor) | take(1) "
+        "conv3-4/2(floor)) relu",
+        "[5x5x4] concat(take(2) conv1-1(bias=no) | take(0, 3) conv1-2(bias=no))",
+    ],
+)
+def test_a_partial_convolution_trains_as_its_branches_would(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """One convolution in the place of several: output, gradients and names are the same."""
+    network = read(text)
+    whole = build(network).train()
+    monkeypatch.setattr("striate.build._partial", lambda branches: False)
+    apart = build(network).train()
+    kinds = [{type(each) for each in module.modules()} for module in (whole, apart)]
+    assert [PartialConvolution in kind for kind in kinds] == [True, False]
+    assert whole.state_dict().keys() == apart.state_dict().keys()
+    apart.load_state_dict(whole.state_dict())
+    given = [images(network, 3).requires_grad_()]
+    given.append(given[0].detach().clone().requires_grad_())
+    outputs = [module(each) for module, each in zip((whole, apart), given, strict=True)]
+    assert torch.allclose(*outputs, atol=1e-5)
+    back = torch.randn_like(outputs[0])
+    for output in outputs:
+        output.backward(back)
+    assert torch.allclose(given[0].grad, given[1].grad, atol=1e-5)
+    for ours, theirs in zip(whole.parameters(), apart.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-4)
+
+
+def test_a_partial_convolution_predicts_branch_by_branch() -> None:
+    """So that each branch can be looked at; in training none of them runs."""
+    network = read("lenet5")
+    module = build(network)
+    (c3,) = partial_parts(module)
+    convolutions = [name for name, each in module.named_modules() if isinstance(each, nn.Conv2d)]
+    inner = [name for name in convolutions if name.startswith(f"{c3}.")]
+    assert len(inner) == 16
+    ran: list[str] = []
+    for name in inner:
+        module.get_submodule(name).register_forward_hook(lambda *_, name=name: ran.append(name))
+    module.train()(images(network))
+    assert ran == []
+    module.eval()(images(network))
+    assert ran == inner
+
+
+def partial_parts(module: nn.Module) -> list[str]:
+    return [name for name, each in module.named_modules() if isinstance(each, PartialConvolution)]
+
+
+@pytest.mark.parametrize(
+    "branches",
+    [
+        "take(0, 0) conv3-2 | take(1) conv3-2",  # would have to be summed
+        "take(0) conv3-2 | take(1) conv5-2",
+        "take(0) conv3-2 | take(1) conv3-2(bias=no)",
+        "take(0) conv3-2 relu | take(1) conv3-2 relu",
+        "conv3-2 | take(1) conv3-2",
+        "take(0, 1) conv3-2(groups=2) | take(1, 2) conv3-2(groups=2)",
+    ],
+)
+def test_branches_that_are_no_single_convolution_stay_apart(branches: str) -> None:
+    network = read(f"[8x8x3] concat({branches})")
+    module = build(network)
+    assert not partial_parts(module)
+    batch = images(network)
+    assert torch.equal(module.train()(batch), module.eval()(batch))

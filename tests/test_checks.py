@@ -7,8 +7,9 @@ and the last test see to that.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Any
 
 import pytest
 
-from striate import zoo
+from striate import recipes, zoo
 from striate.account import Account, account
 from striate.errors import DoesNotFit
 from striate.layers import Volume
 from striate.network import Network, read
+from striate.recipes import Recipe
+from striate.schedules import factor
 from striate.steps import Part, Step
 from striate.tree import Script
 
@@ -608,6 +611,227 @@ def test_memory_of_vgg16(fact: Fact) -> None:
     assert fact["stated_total"] == "24M values, 93MB"  # the slide's own sum, which does not follow
 
 
+# -- training: update rules, first weights, recipes, views
+
+RULES: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "momentum": {"momentum": "mu"},
+    "nesterov": {"momentum": "mu"},
+    "adagrad": {"epsilon": "eps"},
+    "rmsprop": {"memory": "decay", "epsilon": "eps"},
+    "adam": {"momentum": "b1", "memory": "b2", "epsilon": "eps"},
+    "adadelta": {"memory": "rho", "epsilon": "eps"},
+}
+
+
+@about("example/update-rule/")
+def test_five_steps_down_a_parabola(fact: Fact) -> None:
+    """Exact to the digits given; Adadelta has no rate, which is a rate of 1."""
+    import torch
+
+    from striate.rules import optimiser
+
+    rule, given = str(fact["id"]).split("/")[-1], fact["hyperparameters"]
+    knobs = {knob: given[name] for knob, name in RULES[rule].items()}
+    rate = fact["learning_rate"] or 1.0
+    recipe = Recipe(rule=rule, learning_rate=rate, weight_decay=0, **knobs)
+    model = torch.nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    torch.nn.init.constant_(model.weight, fact["w0"])
+    ours = optimiser(model, recipe)
+    assert (fact["objective"], fact["precision"]) == (
+        "f(w) = w^2/2, gradient w",
+        "12 significant digits",
+    )
+    for expected in fact["w_after_steps_1_to_5"]:
+        ours.zero_grad()
+        (model.weight**2 / 2).sum().backward()
+        ours.step()
+        assert model.weight.item() == pytest.approx(expected, rel=1e-10)
+
+
+@about("example/init/")
+def test_deviations_of_the_first_weights(fact: Fact) -> None:
+    """What a layer draws with; a uniform distribution's bound is sqrt(3) deviations."""
+    import torch
+    from torch import nn
+
+    from striate.initialise import INITIALISATIONS, fans
+
+    sizes = re.split(r"\D+", str(fact["id"]).split("/")[-1].removeprefix("fc-"))
+    with torch.device("meta"):
+        if "/fc-" in fact["id"]:
+            layer: nn.Conv2d | nn.Linear = nn.Linear(*map(int, sizes))
+        else:
+            kernel, _, depth, filters = map(int, sizes)
+            layer = nn.Conv2d(depth, filters, kernel)
+    assert fans(layer) == (fact["fan_in"], fact["fan_out"])
+    found: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.init, "normal_", lambda *given: found.append(given[-1]))
+        for scheme in ("he", "xavier", "fan-in"):
+            INITIALISATIONS[scheme](layer)
+    he, glorot, lecture = found
+    stated = (fact["he_std"], fact["glorot_std"], fact["cs231n_xavier_std"])
+    assert (he, glorot, lecture) == pytest.approx(stated, rel=1e-7)
+    limits = fact["glorot_uniform_limit"], fact["caffe_xavier_uniform_limit"]
+    assert (3**0.5 * glorot, 3**0.5 * lecture) == pytest.approx(limits, rel=1e-7)
+
+
+RECIPES = {
+    "recipe/alexnet": ("alexnet-2012", "alexnet"),
+    "recipe/zfnet": ("zfnet-2013", "zfnet"),
+    "recipe/vgg": ("vgg-2014", "vgg16"),
+    "recipe/googlenet": ("googlenet-2014", "googlenet"),
+    "recipe/resnet-imagenet": ("resnet-2015", "resnet50"),
+    "recipe/resnet-cifar": ("resnet-cifar-2015", "resnet20"),
+    "recipe/lenet5": ("lenet-1998", "lenet5"),
+    "recipe/convnetjs-cifar10": ("convnetjs-cifar10", "convnetjs-cifar10"),
+    "recipe/alphago-policy": ("alphago-policy-2016", "alphago-policy"),
+}
+IN_RECIPE: dict[str, Callable[[Recipe, Fact], Any]] = {
+    "optimizer": lambda recipe, fact: recipe.rule,
+    "batch": lambda recipe, fact: recipe.batch,
+    "epochs": lambda recipe, fact: recipe.epochs,
+    "passes": lambda recipe, fact: recipe.epochs,
+    "momentum": lambda recipe, fact: recipe.momentum,
+    "rho": lambda recipe, fact: recipe.memory,
+    "eps": lambda recipe, fact: recipe.epsilon,
+    "weight_decay": lambda recipe, fact: recipe.weight_decay,
+    "l2_decay": lambda recipe, fact: recipe.weight_decay * recipe.batch,  # it divides by the batch
+    "learning_rate": lambda recipe, fact: recipe.learning_rate,
+    "lr_drop_factor": lambda recipe, fact: 1 / recipe.knob("factor"),
+    "lr_factor": lambda recipe, fact: recipe.factor,
+    "lr_every_epochs": lambda recipe, fact: recipe.knob("every") * recipe.epochs,
+    "lr_drops_at": lambda recipe, fact: [fact["iterations"] * each for each in recipe.milestones],
+    "halve_every": lambda recipe, fact: recipe.knob("every") * fact["steps"],
+    "init_std": lambda recipe, fact: {"small": 0.01}[recipe.initialisation],
+    "resize": lambda recipe, fact: recipe.resize,
+    "resize_range": lambda recipe, fact: list(recipe.scale),
+    "colour_pca_std": lambda recipe, fact: recipe.lighting,
+    "filter_rms_limit": lambda recipe, fact: recipe.max_rms,
+    "polyak_averaging": lambda recipe, fact: recipe.average is not None,
+    "aux_loss_weight": lambda recipe, fact: recipe.auxiliary_weight,
+    "crop_area": lambda recipe, fact: list(recipe.area),
+    "crop_aspect": lambda recipe, fact: list(recipe.aspect),
+    "pad": lambda recipe, fact: recipe.shift,
+    "shift_max": lambda recipe, fact: recipe.shift,
+    "flip": lambda recipe, fact: recipe.flip == "random",
+    "flip_probability": lambda recipe, fact: {"random": 0.5}[recipe.flip],
+}
+
+
+@about("recipe/")
+def test_published_recipe(fact: Fact) -> None:
+    """A number is the paper's, or comes to it in the units that the paper uses."""
+    name, its_network = RECIPES[fact["id"]]
+    recipe, network = recipes.read(name), zoo.read(its_network)
+    dropped = dropouts(network.main.steps())
+    found = {
+        "dropout": dropped,
+        "dropout_main": dropped,
+        "dropout_aux": dropouts(network.steps[len(list(network.main.steps())) :]),
+        "crop": network.input.height,
+        "schedule": fact.get("schedule") and lecun_passes(recipe, fact["schedule"]),
+        # A run is of whole epochs of 50,000 images of CIFAR, or 1.28 million of ImageNet.
+        "iterations": recipe.epochs * (50_000 if recipe.shift else 1_280_000) / recipe.batch,
+        "steps": recipe.epochs * 8 * 28_400_000 / recipe.batch,  # eight symmetries of positions
+    }
+    for key in fact.figures:
+        value = IN_RECIPE[key](recipe, fact) if key in IN_RECIPE else found[key]
+        if key in ("optimizer", "schedule"):
+            assert value == fact[key], key
+        else:
+            exact = key not in ("iterations", "steps", "crop_aspect")
+            assert value == pytest.approx(fact[key], rel=1e-9 if exact else 3e-3), key
+
+
+def dropouts(steps: Iterable[Step]) -> float:
+    """The one probability that they have."""
+    found = {step.layer.probability for step in steps if step.layer.kind == "dropout"}
+    return found.pop() if len(found) == 1 else 0.0
+
+
+def lecun_passes(recipe: Recipe, schedule: list[list[float]]) -> list[list[float]]:
+    """Passes with each global rate, to which the recipe's rate is in proportion."""
+    passes = [factor(recipe, (each + 0.5) / recipe.epochs) for each in range(recipe.epochs)]
+    rates = [schedule[0][1] * each for each in passes]
+    return [[sum(math.isclose(each, rate) for each in rates), rate] for _, rate in schedule]
+
+
+ARITHMETIC = {
+    "alexnet-iterations": ("alexnet-2012", "iterations", "epochs"),
+    "vgg-epochs": ("vgg-2014", "iterations", "epochs_stated"),
+    "resnet-epochs": ("resnet-2015", "iterations", "epochs"),
+    "resnet-cifar-epochs": ("resnet-cifar-2015", "iterations", "epochs"),
+    "alphago-passes": ("alphago-policy-2016", "steps", "passes_over_augmented"),
+    "caffe-googlenet-lr": ("googlenet-2014", "stepsize", "epochs_per_drop"),
+}
+
+
+@about("example/recipe-arithmetic/")
+def test_lengths_of_published_runs(fact: Fact) -> None:
+    """Steps times the batch are epochs times the images; the recipe has as many, in whole ones."""
+    name, steps, epochs = ARITHMETIC[str(fact["id"]).split("/")[-1]]
+    recipe = recipes.read(name)
+    counts = ("images", "images_implied", "positions", "symmetries")
+    images = math.prod(fact[key] for key in counts if key in fact)
+    assert fact[steps] * fact["batch"] / images == pytest.approx(fact[epochs], rel=1e-5)
+    assert recipe.batch == fact["batch"]
+    if steps == "stepsize":
+        assert recipe.knob("every") * recipe.epochs == pytest.approx(fact[epochs])
+        assert recipe.factor == fact["gamma"]
+        return
+    assert recipe.epochs == round(fact[epochs])
+    if "first_drop_epoch" in fact:
+        drops = [fact["first_drop_epoch"], fact["second_drop_epoch"]]
+        assert [each * fact[epochs] for each in recipe.milestones or ()] == pytest.approx(drops)
+    if "step_size_halvings" in fact:
+        assert factor(recipe, 1.0) == 0.5 ** fact["step_size_halvings"]
+
+
+@about("example/ten-crop")
+def test_ten_crops(fact: Fact) -> None:
+    import torch
+
+    from striate.data import Preparation
+    from striate.evaluate.views import VIEWS
+
+    preparation = Preparation(Volume(4, 4, 1), (0.0,), (1.0,))
+    views = VIEWS["10"](torch.zeros(1, 6, 6, 1, dtype=torch.uint8), preparation)
+    assert len(views) == fact["total"] == fact["patches"] * fact["mirrors"]
+
+
+@about("example/alexnet-augmentation")
+def test_crops_of_alexnet(fact: Fact) -> None:
+    """The paper counts 32 offsets a side where 256 - 224 leaves 33."""
+    assert distinct_crops() == fact["distinct_crops_33x33x2"] == 2 * 33**2
+    assert fact["stated_factor"] == fact["offsets_32x32x2"] == 2 * 32**2
+
+
+def distinct_crops() -> int:
+    """The places that a crop of 224x224 out of 256x256 may have, times the mirror images."""
+    import numpy as np
+    import torch
+
+    from striate.data.augment.geometry import cropped
+
+    columns = torch.arange(256.0).expand(33 * 8, 1, 224, 256)
+    draws = np.linspace(0, 1, 33 * 8, endpoint=False)[:, np.newaxis].repeat(2, axis=1)
+    return 2 * len(set(cropped(columns, draws, (224, 224))[:, 0, 0, 0].tolist())) ** 2
+
+
+@about("example/top-k")
+def test_top_1_and_top_5(fact: Fact) -> None:
+    import torch
+
+    from striate.evaluate.scores import classes_before
+
+    names = sorted(fact["scores_order"])
+    scores = torch.tensor([[-float(fact["scores_order"].index(each)) for each in names]])
+    before = int(classes_before(scores, torch.tensor([names.index(fact["label"])])))
+    assert (before < 1, before < 5) == (fact["top1_correct"], fact["top5_correct"])
+
+
 # -- errata: what comes out where something else was printed
 
 
@@ -682,6 +906,8 @@ CORRECTED: dict[str, Callable[[], Any]] = {
     "googlenet-4c-params": lambda: module("inception_4c")[0],
     "googlenet-5a": lambda: "{}; {:,} MACs".format(*module("inception_5a")),
     "bn-inception-4c-4d": depth_of_4c_as_printed,
+    "alexnet-augmentation": distinct_crops,
+    "resnet-weight-decay": lambda: recipes.read("resnet-2015").weight_decay,
     "even-stride2-padding": lambda: (
         "" if any(map(fits_somehow, range(6, 40, 2))) else "no integer P fits an even input"
     ),

@@ -60,7 +60,10 @@ CSV = (
     "kept_bytes,field_height,field_width,rounding,head"
 )
 SMALL = "[8x8x3] conv3-4 relu maxpool2 fc-10 softmax"
-VERBS = ("zoo", "table", "check", "print", "match", "compare", "train", "score", "completion")
+VERBS = (
+    *("zoo", "table", "check", "print", "match", "compare"),
+    *("data", "recipe", "train", "score", "curve", "completion"),
+)
 
 
 def succeeds(run: Run, *arguments: str, **environment: str) -> str:
@@ -413,7 +416,7 @@ def test_full_disk(tmp_path: Path) -> None:
 
 
 def test_counting_loads_nothing_slow(python: Run) -> None:
-    """Every verb that only reads and counts leaves torch, NumPy and scikit-learn alone."""
+    """Every verb that only reads and counts leaves torch, NumPy and their like alone."""
     ran = python(
         "-c",
         "import contextlib, io, sys\n"
@@ -426,7 +429,7 @@ def test_counting_loads_nothing_slow(python: Run) -> None:
         "        except SystemExit as ended:\n"
         "            assert not ended.code, (line, ended.code)\n"
         "    assert said.getvalue(), line\n"
-        "slow = 'torch', 'numpy', 'sklearn', 'safetensors'\n"
+        "slow = 'torch', 'numpy', 'sklearn', 'safetensors', 'PIL', 'scipy', 'matplotlib'\n"
         "print([name for name in slow if name in sys.modules])\n",
         "table lenet5",
         "table lenet5 --format json --memory 8GB",
@@ -436,20 +439,31 @@ def test_counting_loads_nothing_slow(python: Run) -> None:
         "print vgg16",
         "match vgg16",
         "compare lenet5 lenet5-lecture",
+        "recipe vgg-2014",
         "train --help",
         "score --help",
+        "data --help",
+        "curve --help",
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")
 
 
 def test_choices_are_those_of_the_library() -> None:
     """The command line repeats the names so that its help need not load what they name."""
+    from striate import compute
     from striate.account.ledger import CONVENTIONS
     from striate.account.memory import OPTIMISERS, PRECISIONS
-    from striate.cli import table
+    from striate.cli import score, table, train
+    from striate.draw import scored
     from striate.draw.formats import FORMATS
+    from striate.evaluate.views import VIEWS
 
     assert set(table.FORMATS) == {"text", *FORMATS}
     assert tuple(CONVENTIONS) == table.CONVENTIONS
     assert set(table.PRECISIONS) == set(PRECISIONS)
     assert tuple(OPTIMISERS) == table.OPTIMISERS
+    assert set(score.FORMATS) == set(scored.FORMATS)
+    assert set(score.VIEWS) == set(VIEWS)
+    offered = {each.name: each.type for each in train.command.params}
+    assert set(offered["precision"].choices) == set(compute.PRECISIONS)
+    assert set(offered["memory_format"].choices) == set(compute.MEMORY_FORMATS)

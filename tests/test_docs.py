@@ -6,8 +6,8 @@ net      a text that must parse
 python   run; with >>> as a doctest; the blocks of a page share their names
 console  `$ striate ...` and all that it prints, on standard output and error. A line `...`
          stands for any lines. `cat` makes the file that it shows, or shows the one there is.
-         What is trained is trained for one epoch, and only the words around its numbers must
-         be so.
+         What is trained is trained for one epoch, on made images, and only the words around
+         its numbers must be so.
 sh       a line of SHELL, or a target of the Makefile
 """
 
@@ -28,10 +28,12 @@ from difflib import ndiff
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 import striate
 from striate import errors
@@ -46,12 +48,15 @@ from striate.notation import read as reading
 from striate.notation import reader, values
 from striate.pattern import CLASSES, PASSED_OVER
 from striate.recipes import Recipe
+from striate.recipes.recipe import RATES, SCHEDULES
+from striate.records import Record
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LINKED = [*sorted(ROOT.glob("*.md")), *PAGES[1:]]
-TRAINED = ("striate train", "striate score", "cat runs/")  # numbers that depend on the machine
+# Numbers that depend on the machine, or on images that are not here.
+TRAINED = ("striate train", "striate score", "striate data photos", "cat runs/")
 SHELL = {
     "cd striate",
     "source .venv/bin/activate",
@@ -111,7 +116,7 @@ def test_net(block: Block) -> None:
 
 @pytest.mark.parametrize("block", of("sh"), ids=str)
 def test_sh(block: Block) -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     for line in block.text.splitlines():
         command = line.partition("#")[0].strip()
         assert command in SHELL | {f"make {target}" for target in targets}, f"{block}: {line}"
@@ -189,7 +194,7 @@ class Session:
         if program == "ls":
             return "  ".join(sorted(each.name for each in Path(arguments[0]).iterdir()))
         assert program == "striate", f"no example may run {program}"
-        if arguments[0] == "train":
+        if arguments[0] == "train" and "--resume" not in arguments:
             arguments = [*arguments, "--epochs", "1"]
         shown, sys.argv = StringIO(), ["striate", *arguments]
         with redirect_stdout(shown), redirect_stderr(shown):
@@ -202,7 +207,7 @@ class Session:
 
 @contextmanager
 def at_work(folder: Path) -> Iterator[None]:
-    """A folder with the examples and a few images in MNIST's form; a terminal of 100 columns."""
+    """A folder with the examples, some images and an empty cache; a terminal of 100 columns."""
     shutil.copytree(ROOT / "examples", folder / "examples", dirs_exist_ok=True)
     (folder / "mnist").mkdir(exist_ok=True)
     for split, count in (("train", 40), ("t10k", 20)):
@@ -210,8 +215,10 @@ def at_work(folder: Path) -> Iterator[None]:
         idx(folder / f"mnist/{split}-images-idx3-ubyte", (count, 28, 28), images)
         labels = bytes(number % 10 for number in range(count))
         idx(folder / f"mnist/{split}-labels-idx1-ubyte", (count,), labels)
+    photographs(folder / "photos")
     with chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", "100")
+        patch.setenv("STRIATE_CACHE", str(folder / ".cache"))
         patch.setattr(sys, "argv", sys.argv)
         for name in ("FORCE_COLOR", "NO_COLOR"):
             patch.delenv(name, raising=False)
@@ -221,6 +228,18 @@ def at_work(folder: Path) -> Iterator[None]:
 def idx(path: Path, sizes: tuple[int, ...], content: bytes) -> None:
     header = bytes([0, 0, 8, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
     path.write_bytes(header + content)
+
+
+def photographs(folder: Path) -> None:
+    """Four classes of small photographs, one of them damaged."""
+    for label, name in enumerate(("bird", "cat", "dog", "frog")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(20):
+            pixels = np.random.default_rng(20 * label + number).integers(0, 256, (32, 32, 3))
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.save(folder / name / f"{number:04}.jpg")
+    broken = folder / "dog/0371.jpg"
+    broken.write_bytes((folder / "dog/0000.jpg").read_bytes()[:400])
 
 
 def trimmed(text: str) -> list[str]:
@@ -493,9 +512,22 @@ def striate_says(*arguments: str) -> str:
 
 
 def test_recipe() -> None:
-    rows = table("training.md", "setting", "default", "meaning")
-    expected = {each.name: str(each.default) for each in fields(Recipe)}
+    rows = table("recipes.md", "setting", "default", "meaning")
+    expected = {each.name: str(each.default).lower() or '""' for each in fields(Recipe)}
     assert {code(name)[0]: code(default)[0] for name, default, _ in rows} == expected
+
+
+def test_rules_and_schedules() -> None:
+    """Every rule with the rate that it begins with, and every schedule."""
+    rows = table("recipes.md", "rule", "what it does", "PyTorch's", "rate", "reads")
+    assert {code(rule)[0]: float(code(rate)[0]) for rule, _, _, rate, _ in rows} == RATES
+    rows = table("recipes.md", "schedule", "factor", "reads")
+    assert [code(name)[0] for name, *_ in rows] == list(SCHEDULES)
+
+
+def test_records() -> None:
+    rows = table("training.md", "record", "when")
+    assert [code(name)[0] for name, _ in rows] == [each.__name__ for each in get_args(Record)]
 
 
 def test_initialisations() -> None:

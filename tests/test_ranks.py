@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def test_ranks_share_a_batch_without_overlap_in_whole_pairs(count: int, world: i
     """Pairs are mixed with each other; and no rank has two pairs more than another."""
     shares = [Ranks(rank, world).share(count) for rank in range(world)]
     parts = [list(range(count))[share] for share in shares]
-    assert sum(parts, []) == list(range(count))
+    assert [*chain(*parts)] == list(range(count))
     assert all(share.start % 2 == 0 or not part for share, part in zip(shares, parts, strict=True))
     assert max(map(len, parts)) - min(map(len, parts)) <= 3
 

@@ -137,31 +137,6 @@ def test_a_rule_is_the_formula_of_the_lectures(rule: str, decay: float) -> None:
         assert torch.allclose(model.layer.weight, weights, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("rule", "expected"),
-    {
-        "sgd": [0.9, 0.81, 0.729, 0.6561, 0.59049],
-        "momentum": [0.9, 0.72, 0.486, 0.2268, -0.02916],
-        "nesterov": [0.81, 0.5751, 0.327321, 0.09388791, -0.104581684],
-        "adagrad": [0.900000001, 0.833103528, 0.780456183, 0.736223135, 0.697714864],
-        "rmsprop": [0.968377224, 0.945788026, 0.9270531, 0.910543458, 0.895506712],
-        "adam": [0.900000001, 0.80041223, 0.701586275, 0.603939063, 0.507963662],
-        "adadelta": [0.995527909, 0.991008748, 0.986464565, 0.981906391, 0.97734085],
-    }.items(),
-)
-def test_five_steps_down_a_parabola_are_those_worked_out_by_hand(
-    rule: str, expected: list[float]
-) -> None:
-    """f(w) = w^2/2 from w = 1 with the usual constants."""
-    model = One(torch.ones(1))
-    ours = optimiser(model, FORMULAS[rule][0])
-    for value in expected:
-        ours.zero_grad()
-        (model.layer.weight**2 / 2).sum().backward()
-        ours.step()
-        assert model.layer.weight.item() == pytest.approx(value, abs=6e-10)
-
-
 def test_adamw_takes_its_decay_off_the_weights_whatever_rate_they_have() -> None:
     """Loshchilov and Hutter 2017, algorithm 2: the decay is no part of the gradient."""
     recipe = Recipe(rule="adamw", learning_rate=0.1, head_rate=0.3, weight_decay=0.2)

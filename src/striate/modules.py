@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -190,11 +191,17 @@ class RadialBasis(nn.Module):
 
     def forward(self, volume: Tensor) -> Tensor:
         # Large sums that nearly cancel: half precision would leave nothing of them.
-        with torch.autocast(volume.device.type, enabled=False):
+        with _exact(volume.device):
             volume = volume.float()
             length = volume.square().sum(dim=1, keepdim=True)
             products = functional.linear(volume, self.codes)
             return 2 * products - length - self.codes.square().sum(dim=1)
+
+
+def _exact(device: torch.device) -> AbstractContextManager[object]:
+    """Float32, also where an autocast is on; the meta device knows none."""
+    known = device.type != "meta"
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 class ScaledTanh(nn.Module):

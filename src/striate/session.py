@@ -11,7 +11,7 @@ from striate.data import Splits, prepare
 from striate.data.tell import Tell, silent
 from striate.diagnosis import NotFinite
 from striate.errors import RunError
-from striate.keeping import EVERY, keep, restore
+from striate.keeping import EVERY, keep, note, restore
 from striate.network import Network
 from striate.ranks import ALONE, Ranks
 from striate.recipes import Recipe
@@ -104,6 +104,8 @@ def begin(
     run = None
     if ranks.first:
         run = create_run(path, network, splits, preparation, recipe, compute)
+        for file in splits.unreadable:
+            note(run, Warned(0, f"passed over {file.path}: {file.reason}", 0.0))
     where = ranks.told(str(run.path) if run else "")
     return Session(run or replace(open_run(where), compute=compute), splits, state, ranks)
 

@@ -35,7 +35,7 @@ MOST_ROWS = 100  # of a contact sheet
     help="Which images are on the sheet.",
 )
 def command(source: str, format: str, sheet: Path | None, per_class: int, seed: int) -> None:
-    """Look at images before training on them: counts, sizes, copies, unreadable files.
+    """Look at images before training: counts, sizes, copies, damage.
 
     SOURCE is what `striate train --data` takes. Nothing in it is changed.
     """

@@ -69,7 +69,7 @@ def command(
     report: Path | None,
     format: str,
 ) -> None:
-    """Say a run's errors on test images, by class too, and how far its confidence holds."""
+    """Say a run's errors on test images, by class and by confidence."""
     from rich.console import Console
 
     from striate.draw import scored

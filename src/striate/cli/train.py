@@ -17,6 +17,7 @@ from striate.cli.arguments import choice, settings_among
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from striate.data import Splits
     from striate.network import Network
     from striate.ranks import Ranks
     from striate.records import Record
@@ -168,17 +169,24 @@ def _session(words: tuple[str, ...], ranks: Ranks, console: Console, **options: 
         network = read(nets[0])
         recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
         splits = load(options["data"], input=network.input, resize=recipe.resize, tell=tell)
-    for file in splits.unreadable[:SHOWN]:
-        console.print(f"passed over {file.path}: {file.reason}", highlight=False, soft_wrap=True)
-    if len(splits.unreadable) > SHOWN:
-        more = len(splits.unreadable) - SHOWN
-        console.print(f"... and {more:,} more: striate data {options['data']} lists them")
+    _say_unreadable(splits, console)
     compute = choose(network, max(1, recipe.batch // ranks.world), **wanted)
     with _memory_explained(network, recipe.batch):
         return begin(folder, network, splits, recipe, compute, ranks=ranks)
 
 
-SHOWN = 20  # of the files that cannot be read
+SHOWN = 100  # of the files that cannot be read; the run folder names all
+
+
+def _say_unreadable(splits: Splits, console: Console) -> None:
+    from striate.draw.plain import line
+
+    for file in splits.unreadable[:SHOWN]:
+        said = line(f"passed over {file.path}: {file.reason}")
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    if len(splits.unreadable) > SHOWN:
+        more = len(splits.unreadable) - SHOWN
+        console.print(f"... and {more:,} more; `striate data {splits.source}` lists all")
 
 
 def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str, Any]) -> bool:
