@@ -10,7 +10,7 @@ from striate.data import load, prepare
 from striate.draw.curve import curve
 from striate.draw.progress import progress
 from striate.evaluate import score
-from striate.recipes import Recipe
+from striate.recipes import read
 from striate.state import State, initial
 from striate.train import train
 
@@ -21,7 +21,7 @@ def main() -> None:
     network = striate.read(Path(__file__).with_name("digits.net"))
     console.print(network.table())
 
-    recipe = Recipe()
+    recipe = read("default")
     splits = load("digits")
     preparation = prepare(network, splits)
     compute = choose(network, recipe.batch)

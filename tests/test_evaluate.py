@@ -17,7 +17,7 @@ from torch import nn
 
 from striate.data import Images, Preparation
 from striate.errors import DataError, RunError, StriateError
-from striate.evaluate import average, predict, score, shard, summarise
+from striate.evaluate import ScoresNotFinite, average, predict, score, shard, summarise
 from striate.layers import Volume
 
 CLASSES = 12
@@ -91,7 +91,7 @@ def test_scores_that_are_not_numbers_are_an_error_and_restore_the_mode() -> None
     rows = torch.zeros(3, CLASSES)
     rows[2, 4] = math.nan
     model = Lookup(rows).train()
-    with pytest.raises(RunError, match="scores of images 2 and on are not finite"):
+    with pytest.raises(ScoresNotFinite, match="scores of images 2 and on are not finite"):
         score(model, numbered(np.arange(3)), PLAIN, batch=2)
     assert model.training
 
@@ -117,7 +117,7 @@ def scored_by_a_rank(rank: int, folder: Path) -> None:
     rows[3] = math.nan
     try:
         score(Lookup(torch.from_numpy(rows)), numbered(labels), PLAIN, batch=2)
-    except RunError as error:
+    except ScoresNotFinite as error:
         text = json.dumps([*map(asdict, found), str(error)])
         (folder / f"{rank}.json").write_text(text)
     dist.destroy_process_group()
@@ -178,7 +178,7 @@ def test_an_ensemble_is_the_mean_of_probabilities() -> None:
 def test_predictions_that_are_not_numbers_are_an_error() -> None:
     rows = torch.zeros(3, CLASSES)
     rows[2, 4] = math.inf
-    with pytest.raises(RunError, match="scores of images 2 and on are not finite"):
+    with pytest.raises(ScoresNotFinite, match="scores of images 2 and on are not finite"):
         predict([Lookup(rows)], numbered(np.arange(3)), PLAIN, batch=2)
     with pytest.raises(StriateError, match="there is no views '7'"):
         predict([Lookup(rows)], numbered(np.arange(3)), PLAIN, views="7")

@@ -87,7 +87,9 @@ def test_a_killed_process_costs_no_more_than_some_steps(
 ) -> None:
     """torchrun starts all anew; they go on from the last checkpoint to the same end."""
     path = tmp_path / "run"
-    process = started(2, NETWORK, *OPTIONS, "--json", "--save-every", "0", "--run-folder", str(path))
+    process = started(
+        2, NETWORK, *OPTIONS, "--json", "--save-every", "0", "--run-folder", str(path)
+    )
     deadline = time.monotonic() + 100
     while not list(path.glob("checkpoints/step-000000[2-9]?")):
         assert time.monotonic() < deadline and process.poll() is None

@@ -145,7 +145,7 @@ def test_train_and_score_as_commands(run: Run, tmp_path: Path) -> None:
     """A run made by one process is scored the same by another."""
     text = "[8x8x1] conv3-8 relu maxpool2 fc-10 softmax"
     folder = str(tmp_path / "run")
-    options = ("--data", "digits", "--epochs", "2", "--run", folder)
+    options = ("--data", "digits", "--epochs", "2", "--set", "lr=0.01", "--run", folder)
     done = run("train", text, *options, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("epoch ") == 2, "a line each without a terminal"
@@ -166,7 +166,7 @@ def test_train_and_score_as_commands(run: Run, tmp_path: Path) -> None:
             "[8x8x1] x: relu fc-10 softmax\nhead a from @x: fc-5",
             "its head a ends in a volume of 1x1x5",
         ),
-        ("[8x8x1] fc-2000000000 fc-10", "memory ran out: a step of 32 images needs"),
+        ("[8x8x1] fc-2000000000 fc-10", "memory ran out: a step of 64 images needs"),
     ],
 )
 def test_what_cannot_be_trained_is_said(run: Run, tmp_path: Path, text: str, message: str) -> None:

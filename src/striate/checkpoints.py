@@ -59,8 +59,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], about: Mapping[
         (new / PROGRESS).write_text(json.dumps(about, indent=2), "utf-8")
         for name in (STATE, PROGRESS):
             _flush(new / name)
-        sums = "".join(f"{_sum(new / name)}  {name}\n" for name in (STATE, PROGRESS))
-        (new / MANIFEST).write_text(sums, "utf-8")
+        (new / MANIFEST).write_bytes(_manifest(new))
         _flush(new / MANIFEST)
         flush_folder(new)
         if path.exists():  # a damaged one, or one of a future that was given up
@@ -95,14 +94,8 @@ def read(folder: Path, step: int) -> Checkpoint:
     """
     path = folder / f"step-{step:08d}"
     try:
-        manifest = (path / MANIFEST).read_text("utf-8")
-        lines = [line.split("  ", 1) for line in manifest.splitlines()]
-        sums = {name: expected for expected, name in lines}
-        if set(sums) != {STATE, PROGRESS}:
-            raise ValueError(f"its {MANIFEST} is not of a checkpoint")
-        for name, expected in sums.items():
-            if _sum(path / name) != expected:
-                raise ValueError(f"{name} does not agree with its SHA-256 sum")
+        if (path / MANIFEST).read_bytes() != _manifest(path):
+            raise ValueError(f"its files do not agree with {MANIFEST}")
         about = json.loads((path / PROGRESS).read_text("utf-8"))
         return Checkpoint(path, load_file(path / STATE), about)
     except (OSError, ValueError, SafetensorError) as reason:
@@ -132,9 +125,12 @@ def steps(folder: Path) -> list[int]:
     return [int(found[1]) for each in folder.iterdir() if (found := NAME.fullmatch(each.name))]
 
 
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _manifest(path: Path) -> bytes:
+    lines = []
+    for name in (STATE, PROGRESS):
+        with (path / name).open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    return "".join(lines).encode()
 
 
 def _flush(path: Path) -> None:

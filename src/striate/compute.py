@@ -47,8 +47,13 @@ class Compute:
         return f"{where}, {self.precision}, {self.memory_format.replace('_', ' ')}"
 
     def place(self, model: nn.Module) -> nn.Module:
-        """Move a model here, in the memory format; sets the number of threads."""
+        """Move a model here, in the memory format; sets PyTorch to the number of threads, and
+        its convolutions on GPUs to sums that are the same each time.
+        """
         torch.set_num_threads(self.threads)
+        torch.backends.cudnn.deterministic = True
+        if self.precision == "float32":
+            torch.backends.cudnn.allow_tf32 = False
         # `type: ignore`: PyTorch's stubs lack Module.to with a memory format
         return model.to(self.device, memory_format=MEMORY_FORMATS[self.memory_format])  # type: ignore[no-any-return,call-overload]
 
@@ -88,12 +93,7 @@ def choose(
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.empty(0, device=device).device.type
-    except (RuntimeError, AssertionError) as reason:
-        raise RunError(
-            f"there is no device {device!r} here: {str(reason).splitlines()[0]}"
-        ) from None
+    kind = check_device(device)
     small = batch * network.account().totals.macs < SMALL_STEP
     fast = not exact and not small and _multiplies_bfloat16(kind)
     if precision == "bfloat16" and exact:
@@ -104,6 +104,19 @@ def choose(
         memory_format or ("channels_last" if fast else "contiguous"),
         1 if small and kind == "cpu" else torch.get_num_threads(),
     )
+
+
+def check_device(device: str) -> str:
+    """Its type, `cpu` or `cuda`.
+
+    Raises:
+        RunError: there is no such device.
+    """
+    try:
+        return torch.empty(0, device=device).device.type
+    except (RuntimeError, AssertionError) as reason:
+        said = str(reason).splitlines()[0]
+        raise RunError(f"there is no device {device!r} here: {said}; --device cpu is") from None
 
 
 def _multiplies_bfloat16(kind: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,11 +26,23 @@ class NotFinite(RunError):
         self.step = step
 
 
-def not_finite(state: State, batch: Batch, compute: Compute, epoch: int, loss: float) -> NotFinite:
+def scores_not_finite(state: State, reason: Exception, epoch: int) -> NotFinite:
+    """The error where weights with finite losses give scores that are not."""
+    rate = state.recipe.learning_rate * state.progress.lowered
+    return NotFinite(
+        f"after epoch {epoch}, on the validation images: {reason}; "
+        f"a learning rate below {rate:g} may help",
+        state.progress.step,
+    )
+
+
+def not_finite(
+    state: State, parts: Sequence[Batch], compute: Compute, epoch: int, loss: float
+) -> NotFinite:
     """The error for a step, with the layer where it begins and the likely reason."""
     step = state.progress.step + 1
     what = "the gradient" if torch.isfinite(torch.tensor(loss)) else "the loss"
-    where, reason = _found(state, batch, compute)
+    where, reason = _found(state, parts, compute)
     return NotFinite(
         f"{what} is not finite at step {step} (epoch {epoch}): {where}; {reason}. "
         f"The weights are those of step {step - 1}",
@@ -37,15 +50,16 @@ def not_finite(state: State, batch: Batch, compute: Compute, epoch: int, loss: f
     )
 
 
-def _found(state: State, batch: Batch, compute: Compute) -> tuple[str, str]:
+def _found(state: State, parts: Sequence[Batch], compute: Compute) -> tuple[str, str]:
     for name, each in state.model.named_parameters():
         if not each.isfinite().all():
             return f"{name} holds values that are not finite", "an update before was too large"
-    if not batch.images.isfinite().all():
+    if not all(part.images.isfinite().all() for part in parts):
         return "the images hold such values", "look at them with `striate data`"
     rate = state.recipe.learning_rate * state.progress.lowered
     lower = f"a learning rate below {rate:g} may help"
-    layer = _first_layer(state.model, batch, compute)
+    layers = (_first_layer(state.model, part, compute) for part in parts)
+    layer = next((each for each in layers if each), None)
     if layer is not None:
         reason = lower
         if compute.precision != "float32":

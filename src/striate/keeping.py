@@ -51,7 +51,7 @@ def keep(
             match record:
                 case Started():
                     steps = record.steps_per_epoch
-                    due = not state.progress.step
+                    due = state.unsaved
                 case Stepped():
                     # An epoch's last step is saved with what the epoch was found to be worth.
                     due = monotonic() - saved >= every and bool(record.step % steps)
@@ -89,6 +89,11 @@ def restore(run: Run, state: State, *, accept: bool = False, writes: bool = True
     """
     found, warnings = checkpoints.newest(run.checkpoints)
     if found is None:
+        if warnings and not accept:
+            raise RunError(
+                "\n  ".join([f"{run.path} has no checkpoint that is whole:", *warnings])
+                + "\n--accept-changes starts the run anew"
+            )
         if writes:
             with _Log(run) as log:
                 log.cut(0)
@@ -106,12 +111,16 @@ def restore(run: Run, state: State, *, accept: bool = False, writes: bool = True
             + "\n--accept-changes goes on all the same"
         )
     state.load(found.tensors, found.about["progress"])
+    state.unsaved = bool(changes)
     if writes:
         with _Log(run) as log:
             log.cut(int(found.about["records"]))
         checkpoints.discard_after(run.checkpoints, state.progress.step)
-        if state.progress.errors:
-            _mend_best(run, state)
+        if state.progress.errors and not _best_is_right(run, state):
+            warnings.append(
+                f"the weights of epoch {state.progress.best_epoch}, the best, are lost: "
+                "best.safetensors is damaged, and no checkpoint has them"
+            )
     return [*warnings, *changes]
 
 
@@ -123,6 +132,8 @@ def _save(run: Run, state: State, log: _Log, last: int) -> Path:
         "made from": _made_from(run),
     }
     path = checkpoints.save(run.checkpoints, progress.step, state.tensors(), about)
+    state.unsaved = False
+    checkpoints.discard_after(run.checkpoints, progress.step)
     checkpoints.prune(run.checkpoints, last, also=progress.ends[progress.best_epoch - 1 :][:1])
     return path
 
@@ -159,15 +170,24 @@ def _choose(run: Run) -> None:
     copy(run.path / f"{use}.safetensors", run.path / "weights.safetensors")
 
 
-def _mend_best(run: Run, state: State) -> None:
-    """The best weights on disk may be of a future that was given up: a checkpoint has them."""
+def _best_is_right(run: Run, state: State) -> bool:
+    """Whether the best weights on disk are; if not, they are taken from a checkpoint.
+
+    They may be damaged, or of a future that was given up.
+    """
     path, progress = run.path / "best.safetensors", state.progress
-    about = read_tensors(path)[1] if path.is_file() else {}
-    if about.get("epoch") == str(progress.best_epoch):
-        return
-    found = checkpoints.read(run.checkpoints, progress.ends[progress.best_epoch - 1])
-    write_tensors(path, weights_among(found.tensors), {"epoch": str(progress.best_epoch)})
-    _choose(run)
+    about: dict[str, str] = {}
+    with suppress(RunError):
+        about = read_tensors(path)[1]
+    right = about.get("epoch") == str(progress.best_epoch)
+    if not right:
+        with suppress(RunError):
+            found = checkpoints.read(run.checkpoints, progress.ends[progress.best_epoch - 1])
+            write_tensors(path, weights_among(found.tensors), {"epoch": str(progress.best_epoch)})
+            right = True
+    with suppress(OSError):
+        _choose(run)
+    return right
 
 
 class _Log:

@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import signature
 from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from striate.errors import RunError
 
 TIMEOUT = timedelta(minutes=30)  # longer than the slowest look at a validation split
 
@@ -77,6 +81,11 @@ def joined() -> Iterator[Ranks]:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     ranks = Ranks(*(int(os.environ[name]) for name in names))
     if torch.cuda.is_available():
+        if ranks.local >= torch.cuda.device_count():
+            raise RunError(
+                f"{ranks.here} processes on a machine with {torch.cuda.device_count()} GPUs: "
+                "start one for each"
+            )
         torch.cuda.set_device(ranks.device)
     else:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks.here))
@@ -145,6 +154,15 @@ class SynchronisedBatchNorm1d(_Synchronised, nn.BatchNorm1d):
 
 class SynchronisedBatchNorm2d(_Synchronised, nn.BatchNorm2d):
     """Of (N, D, H, W)."""
+
+
+def distributed(model: nn.Module) -> DistributedDataParallel:
+    """A model whose gradients are averaged over the ranks; its buffers are the same on each."""
+    # PyTorch 2.13 renames the one that it warns of.
+    known = signature(DistributedDataParallel.__init__).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {buffers: False}
+    return DistributedDataParallel(model, **options)
 
 
 def synchronise(model: nn.Module) -> None:

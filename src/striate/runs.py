@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,26 @@ from torch import nn
 from striate import __version__
 from striate.compute import Compute
 from striate.data import Preparation, Splits, load
+from striate.data.standard import SETS
 from striate.data.tell import Tell, silent
 from striate.errors import RunError, StriateError
 from striate.layers.volume import Volume
 from striate.network import Network, read
 from striate.recipes import Recipe, from_toml, to_toml
 from striate.storage import read_tensors, write, write_tensors
+
+# What a making that was killed may have left: a folder is a run once it holds run.json.
+BEFORE_A_RUN = {"network.net", "recipe.toml", "mean.safetensors"}
+
+
+def versions() -> dict[str, str]:
+    """Of what computes here."""
+    return {
+        "striate": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,7 @@ class Run:
         fingerprint: of the images, their labels and their split.
         classes: their names, in the order of the network's scores.
         compute: what it trains on, and how.
+        versions: of what made it.
     """
 
     path: Path
@@ -56,6 +71,7 @@ class Run:
     fingerprint: str
     classes: tuple[str, ...]
     compute: Compute
+    versions: dict[str, str] = field(default_factory=versions)
 
     @property
     def checkpoints(self) -> Path:
@@ -111,12 +127,7 @@ class Run:
                 "mean_image": self.preparation.mean_image is not None,
             },
             "compute": asdict(self.compute),
-            "versions": {
-                "striate": __version__,
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-            },
+            "versions": self.versions,
         }
         write(self.path / "network.net", f"{self.network}\n".encode())
         write(self.path / "recipe.toml", to_toml(self.recipe).encode())
@@ -184,29 +195,37 @@ def open_run(path: str | Path) -> Run:
         compute = Compute(**about["compute"])
         data, classes = str(about["data"]), tuple(map(str, about["classes"]))
         fingerprint = str(about["fingerprint"])
+        made_by = {str(what): str(version) for what, version in about["versions"].items()}
         file = "network.net"
         network = read(path / file)
         file = "recipe.toml"
         recipe = from_toml((path / file).read_text("utf-8"))
     except KeyError as reason:
         raise RunError(f"{path / file} is damaged: it lacks {reason}") from None
-    except (OSError, TypeError, ValueError, ArithmeticError, StriateError) as reason:
+    except (
+        OSError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        StriateError,
+    ) as reason:
         raise RunError(f"{path / file} cannot be used: {reason}") from None
     if (preparation.input, len(classes)) != (network.input, network.output.depth):
         raise RunError(f"{path}: run.json and network.net are of different networks")
-    return Run(path, network, recipe, preparation, data, fingerprint, classes, compute)
+    return Run(path, network, recipe, preparation, data, fingerprint, classes, compute, made_by)
 
 
 def lasting(source: str) -> str:
     """A source's name as it is, its path from the root: a run may be gone on with elsewhere."""
     path = Path(source).expanduser()
-    return str(path.resolve()) if path.exists() else source
+    return str(path.resolve()) if source not in ("digits", *SETS) and path.exists() else source
 
 
 def _claim(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        filled = any(path.iterdir())
+        filled = {each.name.removesuffix(".new") for each in path.iterdir()} - BEFORE_A_RUN
     except OSError as reason:
         raise RunError(f"{path} cannot be a run folder: {reason.strerror}") from None
     if (path / "run.json").exists():

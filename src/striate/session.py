@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
+from striate import checkpoints
 from striate.compute import Compute
 from striate.data import Splits, prepare
 from striate.data.tell import Tell, silent
@@ -16,7 +19,7 @@ from striate.network import Network
 from striate.ranks import ALONE, Ranks
 from striate.recipes import Recipe
 from striate.records import Record, Warned
-from striate.runs import Run, create_run, lasting, open_run
+from striate.runs import Run, create_run, lasting, open_run, versions
 from striate.state import State, initial
 from striate.train import train
 
@@ -50,7 +53,8 @@ class Session:
                 the learning rate, instead of raising NotFinite.
         """
         for warning in self.warnings:
-            yield Warned(self.state.progress.step, warning, self.state.progress.seconds)
+            yield self._warned(warning)
+        back: int | None = None  # the step that the last rewind led to
         while True:
             records = train(
                 self.state,
@@ -61,26 +65,40 @@ class Session:
                 ranks=self.ranks,
             )
             try:
-                yield from (
-                    keep(self.run, self.state, records, every=every)
-                    if self.ranks.first
-                    else records
-                )
+                if self.ranks.first:
+                    records = keep(self.run, self.state, records, every=every)
+                yield from records
                 return
             except NotFinite as error:
                 if not rewind or self.state.progress.rewinds == MOST_REWINDS:
                     raise
-                yield self._rewound(error)
+                back = self._rewind(back)
+                rate = f"the learning rate times {self.state.progress.lowered:g}"
+                yield self._warned(f"{error}. Back to step {back}, {rate}")
 
-    def _rewound(self, error: NotFinite) -> Record:
-        """Back at the last checkpoint, with a lower rate."""
-        before = self.state.progress
+    def _rewind(self, before: int | None) -> int:
+        """Go back to the newest checkpoint, with a lower rate; returns its step.
+
+        If that did not help the last time, it holds the trouble already: the one before it is used.
+        """
+        held = checkpoints.steps(self.run.checkpoints)
+        self.ranks.told(None)  # every rank has seen what there is
+        if before is not None and before == max(held, default=None) and len(held) > 1:
+            if self.ranks.first:
+                checkpoints.discard_after(self.run.checkpoints, before - 1)
+            self.ranks.told(None)
+        lowered, rewinds = self.state.progress.lowered, self.state.progress.rewinds
         restore(self.run, self.state, writes=self.ranks.first)
         progress = self.state.progress
-        progress.lowered, progress.rewinds = before.lowered * REWIND, before.rewinds + 1
-        rate = f"the learning rate times {progress.lowered:g}"
-        message = f"{error}. Back to step {progress.step}, {rate}"
-        return Warned(progress.step, message, progress.seconds)
+        progress.lowered, progress.rewinds = lowered * REWIND, rewinds + 1
+        self.state.unsaved = True
+        return progress.step
+
+    def _warned(self, message: str) -> Record:
+        record = Warned(self.state.progress.step, message, self.state.progress.seconds)
+        if self.ranks.first:
+            note(self.run, record)
+        return record
 
 
 def begin(
@@ -132,7 +150,13 @@ def resume(
         RunError: something has changed and is not accepted, or no checkpoint can be used.
         DataError: the images cannot be found.
     """
-    splits = run.splits(source, tell=tell)
+    network, recipe = network or run.network, recipe or run.recipe
+    compute = compute or run.compute
+    if network.input != run.network.input:
+        raise RunError(f"{run.path} takes {run.network.input}: another input needs a new run")
+    if recipe.normalisation != run.recipe.normalisation:
+        raise RunError("recipe: normalisation cannot change within a run: begin a new one")
+    splits = replace(run, network=network, recipe=recipe).splits(source, tell=tell)
     if splits.train.classes != run.classes:
         raise RunError(
             f"{run.path} was trained on the classes {', '.join(run.classes)}, but "
@@ -140,15 +164,20 @@ def resume(
         )
     now = replace(
         run,
-        network=network or run.network,
-        recipe=recipe or run.recipe,
+        network=network,
+        recipe=recipe,
         data=lasting(source) if source else run.data,
         fingerprint=splits.fingerprint,
-        compute=compute or run.compute,
+        compute=replace(compute, threads=min(compute.threads, torch.get_num_threads())),
+        versions=versions(),
     )
     model = initial(now.network, now.recipe, splits.train, now.preparation)
     state = State(now.compute.place(model), now.recipe)
     warnings = restore(now, state, accept=accept, writes=ranks.first)
+    for what, version in now.versions.items():
+        if run.versions.get(what) != version:
+            before = run.versions.get(what, "an unknown version")
+            warnings.append(f"{what} was {before} and is {version}: the last bits may differ")
     if ranks.first and now != run:
         now.write()
     return Session(now, splits, state, ranks, tuple(warnings))

@@ -93,6 +93,7 @@ class State:
         self.average = Average(model, recipe.average) if recipe.average is not None else None
         self.progress = Progress()
         self.asked_to_stop = False
+        self.unsaved = True  # no checkpoint holds this state under this recipe
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that training changes, named by where it belongs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from math import inf, isfinite
 from time import perf_counter
 
@@ -17,9 +18,10 @@ from striate.compute import Compute
 from striate.data import Preparation, Splits
 from striate.data.augment import Batch, augmentation
 from striate.data.loader import Batches
-from striate.diagnosis import not_finite
-from striate.evaluate import score
-from striate.ranks import ALONE, Ranks, synchronise
+from striate.diagnosis import not_finite, scores_not_finite
+from striate.errors import RunError
+from striate.evaluate import ScoresNotFinite, score
+from striate.ranks import ALONE, Ranks, distributed, synchronise
 from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Stopped
 from striate.rules import constrain
 from striate.schedules import epochs_since_lowest, factor, plateau_factor
@@ -61,7 +63,8 @@ def train(
     module: nn.Module = model
     if ranks.world > 1:
         synchronise(model)
-        module = DistributedDataParallel(model, broadcast_buffers=False)
+        module = distributed(model)
+        _check_shares(ranks, len(splits.train) // steps, recipe.accumulate)
     trained = [each for each in model.parameters() if each.requires_grad]
     _align(progress, steps)
     clock = _Clock(progress.seconds)
@@ -98,12 +101,12 @@ def train(
             for number, part in enumerate(parts, 1):
                 with _unsynchronised(module) if number < len(parts) else nullcontext():
                     with compute.autocast():
-                        scores, auxiliary = _outputs(module(compute.arranged(part.images)))
+                        scores, auxiliary = _outputs(module, compute.arranged(part.images))
                     own = _loss(scores, part, recipe.label_smoothing)
                     heads = sum(_loss(each, part, recipe.label_smoothing) for each in auxiliary)
                     objective = (own + recipe.auxiliary_weight * heads) / count
                     loss += own.item()
-                    wrong += int((scores.argmax(dim=1) != part.labels).sum())
+                    wrong += int((scores.argmax(dim=1) != _most(part)).sum())
                     clock.lap("forward")
                     # Ranks' gradients are averaged: times their number, they are summed.
                     torch.autograd.backward(objective * ranks.world)
@@ -111,9 +114,11 @@ def train(
 
             asked = float(state.asked_to_stop)  # of one rank, it stops all after the same step
             loss, wrong, asked = ranks.total([loss, wrong, asked])
-            norm = nn.utils.clip_grad_norm_(trained, recipe.clip or inf).item()
-            if not isfinite(loss) or not isfinite(norm):
-                raise not_finite(state, batch, compute, epoch, loss / count)
+            norm = nn.utils.get_total_norm([each.grad for each in trained if each.grad is not None])
+            if not isfinite(loss) or not isfinite(norm.item()):
+                raise not_finite(state, parts, compute, epoch, loss / count)
+            if recipe.clip:
+                nn.utils.clip_grads_with_norm_(trained, recipe.clip, norm)
             rate = factor(recipe, progress.step / end) * plateau_factor(recipe, progress.errors)
             rate *= progress.lowered
             state.optimiser.set_rate(rate)
@@ -143,7 +148,10 @@ def train(
         seen, total_loss, total_wrong = progress.seen, progress.loss, progress.wrong
         yield EpochEnded(epoch, progress.step, total_loss / seen, total_wrong / seen, clock.seconds)
         with state.averaged() as averaged, compute.autocast():
-            held_out = score(averaged, splits.validation, preparation)
+            try:
+                held_out = score(averaged, splits.validation, preparation)
+            except ScoresNotFinite as reason:
+                raise scores_not_finite(state, reason, epoch) from None
         progress.errors.append(held_out.top1_error)
         progress.ends.append(progress.step)
         progress.loss, progress.wrong, progress.seen = 0.0, 0, 0
@@ -175,13 +183,29 @@ class _Clock:
         self.last = now
 
 
-def _outputs(given: Tensor | dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+def _outputs(module: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
     """The class scores in float32, and those of auxiliary heads where a network has some."""
+    try:
+        given = module(images)
+    except ValueError as reason:
+        if "more than 1 value per channel" not in str(reason):
+            raise
+        raise RunError(
+            "batch normalisation cannot work on one value a channel: enlarge the recipe's batch, "
+            "or lessen accumulate"
+        ) from None
     if isinstance(given, Tensor):
         return given.float(), []
     return given["main"].float(), [
         scores.float() for head, scores in given.items() if head != "main"
     ]
+
+
+def _most(batch: Batch) -> Tensor:
+    """The label of each image; of mixed ones, that with the larger share."""
+    if batch.others is None or batch.share is None:
+        return batch.labels
+    return torch.where(batch.share >= 0.5, batch.labels, batch.others)
 
 
 def _loss(scores: Tensor, batch: Batch, smoothing: float) -> Tensor:
@@ -195,11 +219,24 @@ def _loss(scores: Tensor, batch: Batch, smoothing: float) -> Tensor:
     return (batch.share * each + (1 - batch.share) * other).sum()
 
 
+def _check_shares(ranks: Ranks, batch: int, parts: int) -> None:
+    """Every rank must have as many parts of a batch, or they would wait for each other for ever."""
+    shares = [replace(ranks, rank=each).share(batch) for each in range(ranks.world)]
+    least = min(each.stop - each.start for each in shares)
+    if least < parts:
+        in_parts = f" in {parts} parts" if parts > 1 else ""
+        raise RunError(
+            f"recipe: batches of {batch}{in_parts} are too small for {ranks.world} processes, "
+            f"one of which would have {least}: enlarge batch, or start fewer processes"
+        )
+
+
 def _align(progress: Progress, steps: int) -> None:
     """Begin the epoch under way anew where the number of its steps has changed since."""
     if progress.steps != steps:
         progress.steps, progress.step = steps, len(progress.errors) * steps
         progress.loss, progress.wrong, progress.seen = 0.0, 0, 0
+        progress.ends = [steps * (epoch + 1) for epoch in range(len(progress.errors))]
 
 
 def _unsynchronised(module: nn.Module) -> AbstractContextManager[object]:
@@ -210,6 +247,7 @@ def _seed(device: torch.device, *numbers: int) -> None:
     """Give a step random numbers of its own, for dropout, so that their state need not be saved."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
     if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
     else:  # torch.manual_seed costs half a millisecond where there is no GPU
         torch.default_generator.manual_seed(seed)

@@ -29,15 +29,21 @@ def settings_among(words: Iterable[str], given: Iterable[str]) -> tuple[list[str
     A network's text begins with its input volume or a block, so that it is no setting.
     """
     settings: dict[str, str] = {}
+
+    def add(name: str, value: str) -> None:
+        if name in settings:
+            raise click.UsageError(f"{name} is set twice")
+        settings[name] = value
+
     for word in given:
         found = SETTING.fullmatch(word)
         if not found:
             raise click.UsageError(f"--set takes KEY=VALUE, not {word!r}")
-        settings[found[1]] = found[2]
+        add(found[1], found[2])
     nets = []
     for word in words:
         if found := SETTING.fullmatch(word):
-            settings[found[1]] = found[2]
+            add(found[1], found[2])
         else:
             nets.append(word)
     if len(nets) > 1:

@@ -108,6 +108,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
                     f"stopped after step {session.state.progress.step:,}; go on with: "
                     f"striate train --resume {session.run.path}",
                     highlight=False,
+                    markup=False,
                     soft_wrap=True,
                 )
             raise SystemExit(130)
@@ -117,7 +118,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
 def _session(words: tuple[str, ...], ranks: Ranks, console: Console, **options: Any) -> Session:
     """A new run, or the one to resume."""
     from striate import recipes
-    from striate.compute import choose
+    from striate.compute import check_device, choose
     from striate.data import load
     from striate.draw.progress import working
     from striate.errors import RunError
@@ -126,16 +127,17 @@ def _session(words: tuple[str, ...], ranks: Ranks, console: Console, **options: 
     from striate.session import begin, resume
 
     nets, settings = settings_among(words, options["settings"])
-    settings |= {name: options[name] for name in ("epochs", "seed") if options[name] is not None}
+    for name in ("epochs", "seed"):
+        if options[name] is not None and settings.setdefault(name, options[name]) != options[name]:
+            raise click.UsageError(f"{name} is set twice")
     wanted = {name: options[name] for name in ("device", "precision", "memory_format", "exact")}
     path, folder = options["resume"], options["folder"]
-    if (
-        path is None
-        and folder
-        and "TORCHELASTIC_RESTART_COUNT" in os.environ
-        and (folder / "run.json").exists()
-    ):
-        path = folder  # torchrun repeats the command after a crash
+    if path is not None and folder is not None:
+        raise click.UsageError("--resume goes on in the run's own folder: leave --run out")
+    # torchrun repeats the command after a crash. One rank looks, or a slow one would see a new run.
+    begun = folder is not None and (folder / "run.json").exists()
+    if ranks.told(begun and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"):
+        path = folder
     with working(console) as tell:
         if path is not None:
             run = open_run(path)
@@ -144,6 +146,8 @@ def _session(words: tuple[str, ...], ranks: Ranks, console: Console, **options: 
             compute = run.compute
             if any(wanted.values()):
                 compute = choose(network, recipe.batch // ranks.world, **wanted)
+            else:
+                check_device(compute.device)
             return resume(
                 run,
                 network=network,
@@ -186,13 +190,15 @@ def _say_unreadable(splits: Splits, console: Console) -> None:
         console.print(said, highlight=False, markup=False, soft_wrap=True)
     if len(splits.unreadable) > SHOWN:
         more = len(splits.unreadable) - SHOWN
-        console.print(f"... and {more:,} more; `striate data {splits.source}` lists all")
+        said = line(f"... and {more:,} more; `striate data {splits.source}` lists all")
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str, Any]) -> bool:
     """Train, showing and keeping what happens; whether it came to its end."""
     from striate.draw.board import board
-    from striate.draw.curve import curve
+    from striate.draw.curve import panels
+    from striate.draw.history import read_history
     from striate.draw.progress import progress
     from striate.records import Ended, to_json
 
@@ -205,16 +211,13 @@ def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str,
         records = board(records, session.run.path / "tensorboard")
     if ranks.first:
         records = progress(records, console)
-    seen: list[Record] = []
     with _stopping(session):
         for record in records:
-            if console.is_terminal:
-                seen.append(record)
             if options["as_json"] and ranks.first:
                 print(to_json(record), flush=True)
             last = record
     if console.is_terminal and isinstance(last, Ended) and ranks.first:
-        console.print(curve(seen, min(console.width, 100)))
+        console.print(panels(read_history(session.run.path), width=min(console.width, 100)))
     return isinstance(last, Ended)
 
 
@@ -272,6 +275,10 @@ def _stopping(session: Session) -> Iterator[None]:
             signal.signal(each, handler)
 
 
+# What PyTorch says of it, on CPUs and GPUs.
+OUT = ("not enough memory", "out of memory", "can't allocate memory")
+
+
 @contextmanager
 def _memory_explained(network: Network, batch: int) -> Iterator[None]:
     """Says what training needs where PyTorch or NumPy cannot have it."""
@@ -281,7 +288,7 @@ def _memory_explained(network: Network, batch: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # PyTorch's CPU allocator raises RuntimeError
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        if not isinstance(error, MemoryError) and not any(each in str(error) for each in OUT):
             raise
         needed = in_bytes(network.account().totals.training_bytes(batch))
         raise RunError(f"memory ran out: a step of {batch} images needs {needed}") from None

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.decode import decode
+from striate.data.decode import NoMemory, decode
 from striate.data.files import Entry, Listing, Reader
 from striate.data.parallel import mapped
 from striate.data.tell import Tell
@@ -53,8 +53,7 @@ class Built(NamedTuple):
 
     Attributes:
         shape: of all pixels, (count, height, width, depth).
-        digests: SHA-256 sums of the images, one after the other; of the files where no pixels
-            were kept.
+        digests: SHA-256 sums of the files, one after the other, whether pixels were kept or not.
         unreadable: the positions of files among all that could not be decoded, with the reasons.
     """
 
@@ -122,6 +121,7 @@ def decode_chunk(reader: Reader, fit: Fit, keep: bool, entries: Sequence[Entry])
 
     Raises:
         Mixed: one has another size.
+        DataError: memory ran out.
     """
     pixels, digests = bytearray(), bytearray()
     reasons: list[str | None] = []
@@ -129,14 +129,15 @@ def decode_chunk(reader: Reader, fit: Fit, keep: bool, entries: Sequence[Entry])
         try:
             content = reader.read(entry)
             image = fitted(content, fit)
+        except NoMemory as reason:  # it says nothing of the file, and must not be remembered
+            raise DataError(f"{reader.name(entry.path)}: {reason}") from None
         except DataError as reason:
             reasons.append(str(reason))
             continue
         if image.shape[:2] != (fit.height, fit.width):
             raise Mixed(f"{fit.height}x{fit.width} and {image.shape[0]}x{image.shape[1]}")
         reasons.append(None)
-        raw = image.tobytes()
-        digests += sha256(raw if keep else content).digest()
+        digests += sha256(content).digest()
         if keep:
-            pixels += raw
+            pixels += image.tobytes()
     return Chunk(bytes(pixels), bytes(digests), tuple(reasons))

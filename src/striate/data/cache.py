@@ -1,7 +1,7 @@
 """Images decoded once: a memory map of bytes that processes share, or decoding on demand.
 
     CACHE/decoded/KEY/index.json     what there is, and what could not be read
-    CACHE/decoded/KEY/digests.bin    SHA-256 of each image, 32 bytes each
+    CACHE/decoded/KEY/digests.bin    SHA-256 of each image's file, 32 bytes each
     CACHE/decoded/KEY/pixels.bin     the images' bytes; not where they are decoded on demand
 
 KEY tells the files, their sizes and times of change, and how they are fitted. A folder is built
@@ -30,11 +30,13 @@ from striate.data.build import DIGEST, Built, Fit, Mixed, build
 from striate.data.files import Listing
 from striate.data.folders import cache_folder
 from striate.data.images import Lazy, Pixels
+from striate.data.lock import alone
 from striate.data.stream import Streamed
 from striate.data.tell import Tell
+from striate.disk import flush_folder
 from striate.errors import DataError
 
-VERSION = 1
+VERSION = 2
 IN_MEMORY = 2**30  # bytes that are kept in memory where the cache folder cannot be written
 
 
@@ -61,7 +63,7 @@ class Decoded:
 
     Attributes:
         positions: of the readable files among all entries of the listing, int64.
-        digests: SHA-256 of each of them, uint8, (count, 32).
+        digests: SHA-256 of each of these files, uint8, (count, 32).
         unreadable: positions of the others, with the reasons.
     """
 
@@ -93,7 +95,8 @@ def decoded(listing: Listing, fit: Fit, tell: Tell, workers: int | None) -> Deco
         return _from_memory(listing, fit, build(listing, fit, memory, tell, workers, what), memory)
     keep = fit.bytes_of(count) <= _limit(room)
     folder = room / _key(listing, fit, keep)
-    with _alone(folder, tell):
+    waiting = "waiting for another process that decodes these images"
+    with alone(folder.with_suffix(".lock"), waiting, tell):
         if not (found := _read(folder, listing, fit)):
             _write(folder, listing, fit, keep, tell, workers)
             found = _read(folder, listing, fit)
@@ -122,21 +125,6 @@ def _limit(room: Path) -> int:
     if not given.isdecimal():
         raise DataError(f"STRIATE_CACHE_LIMIT is {given!r}: let it be a number of bytes")
     return int(given)
-
-
-@contextmanager
-def _alone(folder: Path, tell: Tell) -> Iterator[None]:
-    """One process builds a folder; the others wait. A dead one's lock is free."""
-    lock = FileLock(folder.with_suffix(".lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        tell("waiting for another process that decodes these images", 0, 0)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _sweep(room: Path) -> None:
@@ -169,10 +157,10 @@ def _write(
                 file.write(built.digests)
         with _flushed(part / "index.json") as file:
             file.write(json.dumps(about).encode())
-        _flush_folder(part)
+        flush_folder(part)
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one
         os.rename(part, folder)
-        _flush_folder(folder.parent)
+        flush_folder(folder.parent)
     except OSError as reason:
         raise DataError(
             f"{part} cannot be written: {reason.strerror or reason}; STRIATE_CACHE names another "
@@ -188,14 +176,6 @@ def _flushed(path: Path) -> Iterator[BinaryIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(folder: Path, listing: Listing, fit: Fit) -> Decoded | None:

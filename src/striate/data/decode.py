@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,11 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's tag 274
 _ORIENTATION = 274
+BLOCK = 2**20  # numbers of more than eight bits that are scaled at a time
+
+
+class NoMemory(DataError):
+    """Memory ran out, for whatever reason: at another time the image may be decoded."""
 
 
 def decode(content: bytes, depth: int, side: int | None = None) -> NDArray[np.uint8]:
@@ -63,8 +70,25 @@ def decode(content: bytes, depth: int, side: int | None = None) -> NDArray[np.ui
 
 def square(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """An image, (height, width, depth), scaled and cut as `decode` does with one from a file."""
-    image = Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[..., 0])
-    return np.array(_square(image, side), dtype=np.uint8).reshape(side, side, pixels.shape[2])
+    return np.array(_square(_image(pixels), side), np.uint8).reshape(side, side, pixels.shape[2])
+
+
+def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """An image, (height, width, 1 or 3), scaled so that neither side is more than `side`.
+
+    Its shape is kept, and one that is no larger is left alone.
+    """
+    height, width, depth = pixels.shape
+    if max(height, width) <= side:
+        return pixels
+    factor = side / max(height, width)
+    height, width = max(1, round(height * factor)), max(1, round(width * factor))
+    image = _image(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    return np.array(image, np.uint8).reshape(height, width, depth)
+
+
+def _image(pixels: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[..., 0])
 
 
 @contextmanager
@@ -86,6 +110,8 @@ def opened(content: bytes) -> Iterator[Image.Image]:
         raise DataError(_no_image(content)) from None
     except Image.DecompressionBombError:
         raise DataError(_too_large("so many")) from None
+    except MemoryError:
+        raise NoMemory("memory ran out while it was decoded") from None
     except Exception as reason:  # Pillow's decoders raise nearly anything for a damaged file
         words = " ".join(str(reason).split()) or type(reason).__name__
         raise DataError(f"damaged: {words[:200]}") from None
@@ -119,23 +145,27 @@ def _upright(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """An image of eight bits a channel and no transparency."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_scaled(np.asarray(image).astype(np.float64), image))
+        return Image.fromarray(_scaled(np.asarray(image), image))
     if image.mode == "CMYK" or not image.has_transparency_data:
         return image.convert("RGB") if image.mode in ("P", "PA") else image
     seen = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
 
 
-def _scaled(values: NDArray[np.float64], image: Image.Image) -> NDArray[np.uint8]:
+def _scaled(values: NDArray[Any], image: Image.Image) -> NDArray[np.uint8]:
     """Grey of more than eight bits, by the range that its form promises or, if none, its values."""
-    if not np.isfinite(values).all():
-        raise DataError("it holds numbers that are not finite")
     low, high = float(values.min()), float(values.max())
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise DataError("it holds numbers that are not finite")
     if image.mode.startswith("I;16") or image.format in ("PNG", "PPM"):
         low, high = 0, 65535
     elif low >= 0 and high <= 65535:
         low, high = 0, next(top for top in _tops(image.mode) if high <= top)
-    return np.rint((values - low) * (255 / ((high - low) or 1))).astype(np.uint8)
+    scaled = np.empty(values.size, np.uint8)
+    for first in range(0, values.size, BLOCK):
+        part = values.reshape(-1)[first : first + BLOCK].astype(np.float64)
+        scaled[first : first + BLOCK] = np.rint((part - low) * (255 / ((high - low) or 1)))
+    return scaled.reshape(values.shape)
 
 
 def _tops(mode: str) -> tuple[int, ...]:

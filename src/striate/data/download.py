@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from filelock import FileLock, Timeout
-
 from striate.data.folders import cache_folder
+from striate.data.lock import alone
 from striate.data.standard import SETS, Remote
 from striate.data.tell import Tell, silent
 from striate.data.web import Failed, ask, blocks
@@ -95,7 +93,7 @@ def download(
         folder.mkdir(parents=True, exist_ok=True)
         if _sum(path) == remote.md5:
             return path
-        with _alone(folder / f"{remote.name}.lock", f"waiting for {remote.name}", tell):
+        with alone(folder / f"{remote.name}.lock", f"waiting for {remote.name}", tell):
             if _sum(path) == remote.md5:  # another process was faster
                 return path
             for address in addresses:
@@ -156,21 +154,6 @@ def _continue(address: str, part: Path, remote: Remote, tell: Tell, patience: Pa
     if have < remote.size:
         raise Failed(f"it broke off after {have:,} of {remote.size:,} bytes", again=True)
     return resumed
-
-
-@contextmanager
-def _alone(path: Path, waiting: str, tell: Tell) -> Iterator[None]:
-    """Holds a lock; tells that it waits where another process holds it."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        tell(waiting, 0, 0)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _size(path: Path) -> int:

@@ -147,6 +147,11 @@ def list_files(path: str | Path, source: str | None = None) -> Listing:
     return archives.listing(source, path)
 
 
+def changed(about: os.stat_result) -> int:
+    """When a file's content, or who may read it, changed last, in nanoseconds."""
+    return max(about.st_mtime_ns, about.st_ctime_ns)
+
+
 def natural(name: str) -> tuple[tuple[object, ...], str]:
     """The key of the natural order: 2 before 10, a beside A, the same wherever it is asked for."""
     parts = re.split(r"([0-9]+)", name.casefold())

@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from striate.data.arrange import Found, arrange
-from striate.data.files import EXTENSIONS, FolderReader, Listing, extension
+from striate.data.files import EXTENSIONS, FolderReader, Listing, changed, extension
 
 Place = tuple[int, int]  # the device and the inode of a folder
 
@@ -40,7 +40,7 @@ def _walk(root: Path, inside: str, around: frozenset[Place]) -> Iterator[Found]:
             continue
         place = (about.st_dev, about.st_ino)
         if S_ISREG(about.st_mode):
-            yield Found(path, about.st_size, about.st_mtime_ns)
+            yield Found(path, about.st_size, changed(about))
         elif not S_ISDIR(about.st_mode):
             yield Found(path, refused="not a file")
         elif extension(name) in EXTENSIONS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from striate.data.images import Images
 from striate.data.order import shuffled
+from striate.errors import DataError
 
 
 class Loaded(NamedTuple):
@@ -81,19 +81,35 @@ class Batches:
             return
         from torch.utils.data import DataLoader
 
-        with warnings.catch_warnings():
-            # Of more workers than processors, twice: a person asked for so many.
-            warnings.filterwarnings("ignore", "This DataLoader will create")
-            ahead: DataLoader[Loaded] = DataLoader(
-                self,  # type: ignore[arg-type]  # all it needs is __getitem__
-                batch_size=None,
-                sampler=range(first, end),
-                num_workers=workers,
-                worker_init_fn=_quiet,
-            )
-            loaded = iter(ahead)
-        for tensors in loaded:
-            yield Loaded(*(each.numpy() for each in tensors))
+        ahead: DataLoader[Loaded | str] = DataLoader(
+            _Told(self),  # type: ignore[arg-type]  # all it needs is __getitem__
+            batch_size=None,
+            sampler=range(first, end),
+            num_workers=workers,
+            worker_init_fn=_quiet,
+        )
+        try:
+            for found in ahead:
+                if isinstance(found, str):
+                    raise DataError(found)
+                yield Loaded(*(each.numpy() for each in found))
+        except RuntimeError as reason:
+            if "DataLoader worker" not in str(reason):
+                raise
+            raise DataError(f"{reason} Fewer --workers need less memory") from None
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Batches whose error is told: an error of a worker would come with its traceback."""
+
+    batches: Batches
+
+    def __getitem__(self, number: int) -> Loaded | str:
+        try:
+            return self.batches[number]
+        except DataError as reason:
+            return str(reason)
 
 
 @lru_cache(maxsize=2)
@@ -102,5 +118,6 @@ def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def _quiet(worker: int) -> None:
-    """Ctrl-C goes to every process of a terminal; the one that trains ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C, or a polite kill, goes to every process of a group; the one that trains ends them."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)

@@ -18,6 +18,7 @@ from striate.data.files import (
     Entry,
     FolderReader,
     Listing,
+    changed,
     natural,
 )
 from striate.data.images import Unreadable
@@ -84,7 +85,7 @@ def _found(reader: FolderReader, file: str) -> Found:
     if not S_ISREG(about.st_mode):
         return Found(file, refused="not a file")
     refused = TOO_LARGE if about.st_size > LARGEST else ""
-    return Found(file, about.st_size, about.st_mtime_ns, refused=refused)
+    return Found(file, about.st_size, changed(about), refused=refused)
 
 
 def _csv(path: Path) -> Iterator[Row]:

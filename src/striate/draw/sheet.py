@@ -76,14 +76,13 @@ def _fitted(pixels: NDArray[np.uint8], cell: int) -> Image:
     """The image in RGB, as large as a square of this side takes it."""
     from PIL import Image
 
+    from striate.data.decode import shrunk
+
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.size == 0:
         raise DataError(f"only grey and RGB images can be drawn, not pixels of {pixels.shape}")
+    pixels = shrunk(pixels, cell)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
-    largest = max(image.size)
-    if largest > cell:
-        width, height = (max(1, round(side * cell / largest)) for side in image.size)
-        return image.resize((width, height), Image.Resampling.LANCZOS)
-    times = cell // largest
+    times = cell // max(image.size)
     return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
 
 

@@ -8,7 +8,7 @@ Of equal scores or probabilities the class with the lower number comes first, th
 
 from striate.evaluate.measures import Rate, Summary, summarise
 from striate.evaluate.predictions import Predictions, average, predict
-from striate.evaluate.scores import BATCH, score, shard
+from striate.evaluate.scores import BATCH, ScoresNotFinite, score, shard
 from striate.evaluate.views import VIEWS
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "VIEWS",
     "Predictions",
     "Rate",
+    "ScoresNotFinite",
     "Summary",
     "average",
     "predict",

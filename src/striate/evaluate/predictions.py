@@ -61,7 +61,7 @@ def predict(
 
     Raises:
         DataError: the images do not fit the networks' input.
-        RunError: a score is not finite.
+        ScoresNotFinite: one is not.
         StriateError: there are no such views.
     """
     found = VIEWS[one_of("views", views, VIEWS)]

@@ -20,6 +20,10 @@ from striate.records import Score
 BATCH = 256  # images at a time
 
 
+class ScoresNotFinite(RunError):
+    """A network's scores are not finite: its weights have grown beyond all numbers, mostly."""
+
+
 def score(
     model: nn.Module, images: Images, preparation: Preparation, *, batch: int = BATCH
 ) -> Score:
@@ -36,7 +40,7 @@ def score(
 
     Raises:
         DataError: the images do not fit the network's input.
-        RunError: a score is not finite; then every rank raises it.
+        ScoresNotFinite: one is not; then every rank raises it.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module  # the wrapper waits for other ranks, whose shares have other batches
@@ -92,9 +96,9 @@ def classes_before(scores: Tensor, labels: Tensor) -> Tensor:
     return ((scores > true) | ((scores == true) & lower)).sum(dim=1)
 
 
-def not_finite(first: int) -> RunError:
+def not_finite(first: int) -> ScoresNotFinite:
     """The error of a batch that begins with this image."""
-    return RunError(f"the network's scores of images {first} and on are not finite")
+    return ScoresNotFinite(f"the network's scores of images {first} and on are not finite")
 
 
 @contextmanager
