@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,6 +193,96 @@ def test_a_run_that_never_gets_better_stops_early(tmp_path: Path) -> None:
     ended = list(begun(tmp_path / "run", recipe).records())[-2:]
     assert isinstance(ended[-1], Ended) and ended[-1].early
     assert (ended[-1].epochs, ended[-1].best_epoch) == (4, 1)
+
+
+def test_another_batch_size_counts_its_own_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints of the steps of old are of a future that was given up."""
+    list(begun(tmp_path / "run").records())
+    larger = replace(RECIPE, batch=24, epochs=5)
+    session = going_on(open_run(tmp_path / "run"), monkeypatch, recipe=larger, accept=True)
+    told = until(session, 8)
+    assert [record.step for record in told if isinstance(record, Stepped)] == [7, 8]
+    again = going_on(open_run(tmp_path / "run"), monkeypatch)
+    assert again.state.progress.step == 8 and not again.warnings
+    assert isinstance(list(again.records())[-1], Ended)
+    assert again.state.progress.ends == [2, 4, 6, 8, 10]
+
+
+def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(begun(tmp_path / "run").records())
+    for state in tmp_path.glob("run/checkpoints/*/state.safetensors"):
+        state.write_bytes(state.read_bytes()[:-9])
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(RunError, match="run has no checkpoint that is whole:\n"):
+        going_on(open_run(tmp_path / "run"), monkeypatch)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    anew = going_on(open_run(tmp_path / "run"), monkeypatch, accept=True)
+    assert anew.state.progress.step == 0 and "starts anew" in anew.warnings[-1]
+
+
+def test_damaged_best_weights_are_taken_from_their_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where that is gone too, it is said, and the run goes on."""
+    run = begun(tmp_path / "run", replace(RECIPE, early_stopping=3)).run
+    until(going_on(run, monkeypatch), 7)
+    best = tmp_path / "run" / "best.safetensors"
+    whole = best.read_bytes()
+    best.write_bytes(whole[:-1])
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    assert not going_on(open_run(run.path), monkeypatch).warnings
+    assert best.read_bytes() == whole
+    assert toy.same_weights(run.model(), run.model("best"))
+    best.write_bytes(whole[:-1])
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000005")
+    assert "the weights of epoch 1, the best, are lost" in going_on(run, monkeypatch).warnings[-1]
+
+
+def test_a_rewind_that_did_not_help_goes_farther_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest checkpoint may hold the trouble already."""
+    sum_of_losses = loop._loss
+    session = begun(tmp_path / "run")
+
+    def fails(*given: object) -> torch.Tensor:
+        found = sum_of_losses(*given)  # type: ignore[arg-type]
+        progress = session.state.progress
+        return found * float("nan") if progress.step == 11 and progress.lowered > 0.3 else found
+
+    monkeypatch.setattr(loop, "_loss", fails)
+    told = list(session.records(rewind=True))
+    back = [record.step for record in told if isinstance(record, Warned)]
+    assert back == [10, 5] and isinstance(told[-1], Ended)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert sum(json.loads(line)["record"] == "Warned" for line in lines) >= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"network": read("[6x6x1] conv3-2 relu fc-3 softmax")}, "another input needs a new run"),
+        ({"recipe": replace(RECIPE, normalisation="none")}, "normalisation cannot change"),
+    ],
+)
+def test_what_no_run_can_change_is_refused_always(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], said: str
+) -> None:
+    until(begun(tmp_path / "run"), 7)
+    with pytest.raises(RunError, match=said):
+        going_on(open_run(tmp_path / "run"), monkeypatch, accept=True, **change)
+
+
+def test_other_versions_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    until(begun(tmp_path / "run"), 7)
+    about = tmp_path / "run" / "run.json"
+    about.write_text(about.read_text().replace(torch.__version__, "1.0"))
+    warning = going_on(open_run(tmp_path / "run"), monkeypatch).warnings[-1]
+    assert warning.startswith("torch was 1.0 and is ")
 
 
 def test_a_checkpoint_reaches_the_disk_before_it_gets_its_name(
