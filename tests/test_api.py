@@ -24,7 +24,7 @@ SLOW = (
 
 # Each floor may import those before it.
 FLOORS = [
-    ["errors"],
+    ["errors", "disk"],
     ["layers"],
     ["tree"],
     ["notation"],
@@ -54,7 +54,7 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITH_TORCH = {
     *("modules", "initialise", "kinds", "build", "data", "compute", "ranks", "rules", "whitening"),
-    *("evaluate", "state", "diagnosis", "train", "storage", "checkpoints", "runs"),
+    *("evaluate", "state", "diagnosis", "train", "storage", "checkpoints", "runs", "session"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().
 UPWARDS = {"network": {"account", "draw", "build", "zoo"}}

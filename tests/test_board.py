@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from toy import told
 
 from striate.draw.board import board
 from striate.errors import RunError
+from striate.records import EpochEnded, Record, Started, Stepped
 
 pytest.importorskip("tensorboard")
 
@@ -33,6 +35,28 @@ def test_every_number_is_in_the_event_files_by_its_step(tmp_path: Path) -> None:
         "loss/validation": [(2, 1.0), (4, 0.25)],
         "error/validation": [(2, 0.25), (4, 0.125)],
     }
+
+
+def test_a_run_that_goes_on_writes_over_what_it_does_again(tmp_path: Path) -> None:
+    """After a resume, and after a rewind within a run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def again(losses: list[float], step: int) -> list[Record]:
+        began, *rest = told(losses, [0.5])
+        moved = [
+            replace(each, step=each.step + step)
+            for each in rest
+            if isinstance(each, Stepped | EpochEnded)
+        ]
+        assert isinstance(began, Started)
+        return [replace(began, step=step), *moved]
+
+    list(board(iter(told([4.0, 3.0, 2.0], [0.5])), tmp_path))
+    list(board(iter([*again([8.0, 7.0], 1), *again([6.0], 2)]), tmp_path))
+    read = EventAccumulator(str(tmp_path))
+    read.Reload()
+    found = [(each.step, each.value) for each in read.Scalars("loss/step")]
+    assert found == [(1, 4.0), (2, 8.0), (3, 6.0)]
 
 
 def test_without_tensorboard_it_is_said_how_to_get_it(

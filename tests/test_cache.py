@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import shutil
@@ -16,9 +17,10 @@ import hostile
 import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 from test_files import as_folder, as_zip, numbers, picture, tree
 
-from striate.data import Splits, load
+from striate.data import Splits, build, load
 from striate.data.cache import Mapped
 from striate.data.images import Chosen
 from striate.data.stream import Streamed
@@ -38,8 +40,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows with every image that is decoded while a set is built."""
-    from striate.data import build
-
     seen: list[int] = []
     fitted = build.fitted
     monkeypatch.setattr(build, "fitted", lambda *given: seen.append(1) or fitted(*given))
@@ -130,6 +130,7 @@ def test_sets_too_large_for_the_limit_are_decoded_on_demand(
     monkeypatch.setenv("STRIATE_CACHE_LIMIT", "1000000")
     mapped = load(source, input=INPUT)
     assert isinstance(store(mapped), Mapped)
+    assert same(first, mapped), "a run goes on, whether its images are cached or not"
     monkeypatch.setenv("STRIATE_CACHE_LIMIT", "0")
     assert isinstance(store(load(source, input=INPUT)), Mapped), "what is there is used"
     monkeypatch.setenv("STRIATE_CACHE_LIMIT", "1 GB")
@@ -313,6 +314,66 @@ def test_waiting_is_told(tmp_path: Path, cache: Path) -> None:
     assert told[0] == "waiting for another process that decodes these images"
     assert builder.wait() == 0 and builder.stdout is not None
     builder.stdout.close()
+
+
+@pytest.mark.parametrize("limit", ["0", "1000000"])
+def test_a_decoder_that_ends_its_process_makes_its_file_unreadable_and_no_other(
+    tmp_path: Path, cache: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted, killers = build.fitted, (picture(3), picture(17))
+
+    def dies(content: bytes, fit: build.Fit) -> object:
+        if content in killers:
+            faulthandler.disable()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return fitted(content, fit)
+
+    monkeypatch.setenv("STRIATE_CACHE_LIMIT", limit)
+    monkeypatch.setattr(build, "CHUNK", 4)
+    source = as_folder(tmp_path, FILES)
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "fitted", dies)
+        found = load(source, input=INPUT, workers=2)
+    told = {Path(each.path).name: each.reason for each in found.unreadable}
+    assert told.pop("bad.png")
+    assert told == {"3.png": "the decoder crashed", "7.png": "the decoder crashed"}
+    assert sorted([*numbers(found.train), *numbers(found.validation)]) == [
+        number for number in range(20) if number not in (3, 17)
+    ]
+    assert numbers(found.test) == list(range(20, 30))
+
+
+def test_where_processes_cannot_begin_there_are_none(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a script without a main guard, where they are not forked."""
+    monkeypatch.setattr("striate.data.parallel._attend", lambda _: os._exit(1))
+    found = load(as_folder(tmp_path, FILES), input=INPUT, workers=2)
+    assert len(found.unreadable) == 1
+
+
+def test_want_of_memory_is_told_and_not_remembered(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where Python says so nor where the system kills a process."""
+
+    def scarce(image: Image.Image, *given: object) -> None:
+        raise MemoryError
+
+    def killed(content: bytes, fit: build.Fit) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    source = as_folder(tmp_path, FILES)
+    with monkeypatch.context() as patch:
+        patch.setattr("striate.data.decode._square", scarce)
+        with pytest.raises(DataError, match=r"cat/0\.png: memory ran out while it was decoded"):
+            load(source, resize=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "CHUNK", 4)
+        patch.setattr(build, "fitted", killed)
+        with pytest.raises(DataError, match="was killed, for want of memory mostly"):
+            load(source, resize=5, workers=2)
+    assert len(load(source, resize=5).unreadable) == 1
 
 
 def test_hostile_images_end_no_process(tmp_path: Path, cache: Path) -> None:

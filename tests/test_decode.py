@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from strategies import quick
 
-from striate.data.decode import decode
+from striate.data.decode import NoMemory, decode, shrunk
 from striate.errors import DataError
 
 BAD, ODD = hostile.bad(), hostile.odd()
@@ -91,6 +91,41 @@ def test_numbers_of_no_known_range_are_stretched_and_infinite_ones_refused() -> 
     values[0, 0] = np.inf
     with pytest.raises(DataError, match="not finite"):
         decode(hostile.saved(Image.fromarray(values), "TIFF"), 1)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_numbers_of_many_bits_take_little_more_memory_than_they_are(kind: type) -> None:
+    values = np.arange(2_000 * 2_000, dtype=kind).reshape(2_000, 2_000)
+    content = hostile.saved(Image.fromarray(values), "TIFF")
+    tracemalloc.start()
+    small = decode(content, 1, 8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(small, decode(content, 1, 8)) and small.max() > small.min()
+    assert peak < 3 * values.nbytes + 30 * 2**20
+
+
+def test_no_memory_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scarce(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("striate.data.decode._upright", scarce)
+    with pytest.raises(NoMemory, match="memory ran out"):
+        decode(hostile.PNG, 3)
+
+
+@quick
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(1, 50))
+def test_a_shrunk_image_keeps_its_shape_and_a_small_one_its_pixels(
+    height: int, width: int, depth: int, side: int
+) -> None:
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, depth), np.uint8)
+    found = shrunk(pixels, side)
+    if max(height, width) <= side:
+        assert found is pixels
+    else:
+        assert max(found.shape[:2]) == side and found.shape[2] == depth
+        assert abs(found.shape[0] * width - found.shape[1] * height) <= max(height, width)
 
 
 def test_only_grey_and_rgb_are_depths() -> None:

@@ -195,7 +195,8 @@ class Session:
             return "  ".join(sorted(each.name for each in Path(arguments[0]).iterdir()))
         assert program == "striate", f"no example may run {program}"
         if arguments[0] == "train" and "--resume" not in arguments:
-            arguments = [*arguments, "--epochs", "1"]
+            arguments = [each for each in arguments if not each.startswith("epochs=")]
+            arguments += [] if "--epochs" in arguments else ["--epochs", "1"]
         shown, sys.argv = StringIO(), ["striate", *arguments]
         with redirect_stdout(shown), redirect_stderr(shown):
             try:

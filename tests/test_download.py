@@ -278,6 +278,19 @@ def test_a_slow_server_that_keeps_breaking_off_is_borne_with_while_it_delivers(
     assert len(server.asked) < 8
 
 
+def test_a_steady_trickle_is_no_stall(server: Server, tmp_path: Path) -> None:
+    """However long it takes in all: the timeout is of silence, not of the download."""
+
+    def trickle(handler: Handler, first: int) -> None:
+        handler.give(CONTENT[:1000], 0, len(CONTENT))
+        for at in range(1000, len(CONTENT), 20_000):
+            handler.server.released.wait(0.1)
+            handler.wfile.write(CONTENT[at : at + 20_000])
+
+    assert got(server, tmp_path, trickle, patience=Patience(timeout=0.8, tries=1)) == CONTENT
+    assert len(server.asked) == 1
+
+
 def test_without_a_network_the_message_says_what_to_do(tmp_path: Path) -> None:
     nowhere = ["http://striate.invalid/set.bin", "ftp://127.0.0.1/set.bin", "file:///etc/passwd"]
     with pytest.raises(DataError) as caught:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from striate.data import Images, Preparation
-from striate.errors import DataError, RunError, StriateError
+from striate.errors import DataError, StriateError
 from striate.evaluate import ScoresNotFinite, average, predict, score, shard, summarise
 from striate.layers import Volume
 

@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import sleep
 
 import hostile
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 from striate.data import load
-from striate.data.files import Listing, list_files, natural
+from striate.data.files import Entry, FolderReader, Listing, list_files, natural
 from striate.errors import DataError
 from striate.layers.volume import Volume
 
@@ -196,7 +197,7 @@ def test_what_systems_leave_is_passed_over_and_other_files_are_counted(
         ({}, "holds no images"),
         ({"cat/readme.txt": b"x", "dog/1.npy": b"x"}, "no images; files of other kinds: 1 .txt"),
         ({"1.png": picture(1), "2.png": picture(2)}, "lie in no folders of classes: give each"),
-        (tree("val/cat", "test/cat"), "holds test, val, but no folder train"),
+        (tree("val/cat", "test/cat"), "holds no training images, only validation, test"),
         (tree("train/cat", "val/cat", "valid/cat"), "both val and valid, which are the same"),
         (tree("train/cat", "test/cat", "test/dog"), "no training image of class 'dog' can be read"),
         (tree("train/cat", "train/dog") | {"train/dog/x.png": b""} | {}, None),
@@ -359,8 +360,8 @@ def test_a_manifests_missing_files_are_told(tmp_path: Path) -> None:
             "path,label,split\ndata/a/0.png,a,train\ndata/a/1.png,a,",
             "some rows have a split, others",
         ),
-        ("path,label,split\ndata/a/0.png,a,test", "names no training image that is there"),
-        ("path,label\nnowhere.png,a", "no training image that is there; .*nowhere.png: No such"),
+        ("path,label,split\ndata/a/0.png,a,test", "holds no training images, only test"),
+        ("path,label\nnowhere.png,a", "names no image that is there; .*nowhere.png: No such"),
         (b"path,label\n\xff\xfe,a", "invalid start byte"),
         ('path,label\n"a.png,a', "unexpected end of data"),
         ("path,label\n" + "x" * 200_000, "field larger than field limit"),
@@ -545,11 +546,25 @@ def test_odd_files_are_images_like_others(tmp_path: Path) -> None:
     assert sum(map(len, (found.train, found.validation, found.test))) == 2 * len(odd)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the system's owner may read everything")
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
-    root = as_folder(tmp_path, tree("cat", "dog"))
-    (root / "cat" / "0.png").chmod(0)
-    assert [reason for _, reason in load(root, input=INPUT).unreadable] == ["Permission denied"]
+@pytest.mark.parametrize("make", [as_folder, as_csv])
+def test_a_file_that_may_not_be_read_is_told_until_it_may(
+    tmp_path: Path, make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though neither its size nor the time of its content changes."""
+    read, source = FolderReader.read, make(tmp_path, tree("cat", "dog"))
+    secret = tmp_path / "data" / "cat" / "0.png"
+
+    def refused(reader: FolderReader, entry: Entry) -> bytes:  # root may read everything
+        if os.stat(reader.name(entry.path)).st_mode & 0o777 == 0:
+            raise DataError("Permission denied")
+        return read(reader, entry)
+
+    monkeypatch.setattr(FolderReader, "read", refused)
+    secret.chmod(0)
+    assert [reason for _, reason in load(source, input=INPUT).unreadable] == ["Permission denied"]
+    sleep(0.02)  # times are kept by the tick of a clock
+    secret.chmod(0o644)
+    assert not load(source, input=INPUT).unreadable
 
 
 def test_a_file_that_goes_or_grows_while_it_is_read_is_told(tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import os
+import signal
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate.cli.data import command
+from striate.data import glance
 from striate.data.findings import Look
 from striate.data.images import Images
 from striate.data.look import Arrays, look, open_source, samples
@@ -248,6 +253,47 @@ def test_samples_are_of_each_class_and_chosen_by_the_seed_alone(folder: Path) ->
     assert digits[0][1][0].shape == (8, 8, 1)
 
 
+def test_samples_are_made_small_one_by_one_and_of_so_many_classes(tmp_path: Path) -> None:
+    for label in range(12):
+        put(picture(600, 900), tmp_path / f"{label}/0.png", tmp_path / f"{label}/1.png")
+    source = open_source(tmp_path)
+    tracemalloc.start()
+    rows = samples(source, 2, classes=10, side=64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [name for name, _ in rows] == [str(label) for label in range(10)]
+    assert {image.shape for _, images in rows for image in images} == {(43, 64, 3)}
+    assert peak < 6 * 600 * 900 * 3
+    digits = samples(open_source("digits"), 1, classes=3, side=4)
+    assert [images[0].shape for _, images in digits] == [(4, 4, 1)] * 3
+
+
+def test_a_decoder_that_ends_its_process_is_told_of_its_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen_whole, killer = glance.decode, (folder / "train/cat/2.png").read_bytes()
+
+    def dies(content: bytes, depth: int) -> object:
+        if content == killer:
+            faulthandler.disable()
+            os.kill(os.getpid(), signal.SIGABRT)
+        return seen_whole(content, depth)
+
+    monkeypatch.setattr(glance, "CHUNK", 3)
+    monkeypatch.setattr(glance, "decode", dies)
+    found = seen(folder, workers=2)
+    assert [(Path(path).name, reason) for path, reason in found.unreadable] == [
+        ("2.png", "the decoder crashed")
+    ]
+    assert found.total == 8
+
+
+def test_a_source_of_test_images_alone_is_looked_at_too(tmp_path: Path) -> None:
+    put(picture(), tmp_path / "test/cat/a.png")
+    put(picture(), tmp_path / "test/dog/a.png")
+    assert seen(tmp_path).counts == {"test": (1, 1)}
+
+
 def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(command, [*map(str, arguments)], catch_exceptions=False)
 
@@ -262,6 +308,21 @@ def test_striate_data_prints_json_with_all_that_was_found(folder: Path) -> None:
     assert [copy["class"] for copy in found["copies"][0]] == ["cat", "dog"]
     assert found["unreadable"][0]["path"].endswith("empty.png")
     assert len(found["warnings"]) == 3
+
+
+def test_names_in_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
+    """They are no markup, and letters that a terminal would obey are written out."""
+    source = tmp_path / "br[x]"
+    for name in ("[y]cat", "[red]dog"):
+        put(picture(), source / name / "0.png", source / name / "[b].bmp")
+    (source / "[y]cat" / "[b]1.png").write_bytes(b"")
+    (source / "[y]cat" / "a.[i]\x1b[1m").write_bytes(b"")
+    result = invoke(source, "--sheet", tmp_path / "[z].png")
+    said = " ".join(result.stdout.split())
+    for words in ("br[x]: 4 images", "[y]cat", "[red]dog", "[b]1.png: the file is empty"):
+        assert words in said
+    assert ".[i]\\x1b[1m" in said and "\x1b" not in result.stdout
+    assert "[z].png" in result.stderr
 
 
 def test_striate_data_draws_a_sheet(folder: Path, tmp_path: Path) -> None:

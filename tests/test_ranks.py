@@ -40,6 +40,28 @@ def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert not dist.is_initialized()
 
 
+def test_a_restart_by_torchrun_finds_no_address_of_those_that_were_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its store outlives them; a process that read from it would wait for the dead."""
+    kept, stores = dist.HashStore(), []
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setattr(dist, "rendezvous", lambda *given, **more: iter([(kept, 0, 2)]))
+    monkeypatch.setattr(dist, "init_process_group", lambda *given, **more: stores.append(more))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    for count in ("0", "1"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
+        threads = torch.get_num_threads()
+        with joined() as ranks:
+            assert ranks == Ranks(0, 2, 0, 2)
+            assert not stores[-1]["store"].check(["address"])
+            stores[-1]["store"].set("address", "127.0.0.1:1234")
+        torch.set_num_threads(threads)
+
+
 class Threads:
     """Sums over threads that stand for ranks, in the place of torch.distributed."""
 

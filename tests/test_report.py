@@ -146,8 +146,89 @@ def test_images_of_other_classes_are_refused(runs: list[Run], tmp_path: Path) ->
     other = create_run(tmp_path / "few", network, few, prepare(network, few), Recipe(), Compute())
     done = said(runs[0].path, "--ensemble", other.path)
     assert isinstance(done.exception, DataError)
-    message = str(done.exception)
-    assert "digits has the classes 0, 1, 2" in message and "few was trained on" in message
+    message = "digits has images of class '0', which the network does not know; known: a, b, c"
+    assert str(done.exception) == message
+
+
+# -- other images
+
+
+def photos(root: Path, *folders: str, count: int = 6) -> Path:
+    """So many of scikit-learn's digits in each folder, which is named after its class."""
+    splits = load("digits")
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+        members = np.flatnonzero(splits.test.labels == int(folder[-1]))[:count]
+        for number, position in enumerate(members.tolist()):
+            pixels = splits.test.pixels[position][..., 0]
+            Image.fromarray(pixels).save(root / folder / f"{number}.png")
+    return root
+
+
+def counted(found: dict[str, object]) -> dict[str, int]:
+    return {each["class"]: each["count"] for each in found["per_class"] if each["count"]}  # type: ignore[attr-defined]
+
+
+def test_all_images_of_another_folder_are_scored_by_the_names_of_their_classes(
+    runs: list[Run], tmp_path: Path
+) -> None:
+    """A folder without splits, of some of the classes: a missing one shifts no label."""
+    source = photos(tmp_path / "more", "7", "2")
+    found = answer(runs[0].path, "--data", source)
+    assert (found["split"], found["count"]) == ("all", 12)
+    assert counted(found) == {"2": 6, "7": 6}
+    assert found["top1_error"] < 0.5
+    text = said(runs[0].path, "--data", source, "--ensemble", runs[1].path).stdout
+    assert text.startswith(f"{source}: 12 images, mean over 2 runs\n")
+    assert answer(runs[0].path, "--data", source, "--split", "test")["count"] == 2
+
+
+def test_of_a_folder_with_splits_the_test_images_are_scored(
+    runs: list[Run], tmp_path: Path
+) -> None:
+    alone = photos(tmp_path / "alone", "test/1", "test/3")
+    found = answer(runs[0].path, "--data", alone)
+    assert (found["split"], counted(found)) == ("test", {"1": 6, "3": 6})
+    both = photos(tmp_path / "both", "train/1", "train/5", "test/5")
+    assert counted(answer(runs[0].path, "--data", both)) == {"5": 6}
+    assert counted(answer(runs[0].path, "--data", both, "--split", "train")) == {"1": 5, "5": 5}
+
+
+def test_an_unknown_class_is_named_and_an_empty_one_is_none(
+    runs: list[Run], tmp_path: Path
+) -> None:
+    source = photos(tmp_path / "more", "7")
+    (source / "extra").mkdir()
+    assert answer(runs[0].path, "--data", source)["count"] == 6
+    Image.new("L", (8, 8)).save(source / "extra" / "a.png")
+    done = said(runs[0].path, "--data", source)
+    assert isinstance(done.exception, DataError)
+    assert "has images of class 'extra', which the network does not know" in str(done.exception)
+
+
+def test_the_images_of_the_run_are_known_again_where_they_were_moved(tmp_path: Path) -> None:
+    """Those it was trained on would flatter it: its test images are scored."""
+    source = photos(tmp_path / "here", "0", "1", count=30)
+    splits = load(source, input=NETWORK.input)
+    network = read("[8x8x1] fc-2 softmax")
+    run = create_run(
+        tmp_path / "run", network, splits, prepare(network, splits), Recipe(), Compute()
+    )
+    write_tensors(run.path / "weights.safetensors", network.build().state_dict(), {})
+    here = answer(run.path)
+    there = source.rename(tmp_path / "there")
+    moved = answer(run.path, "--data", there)
+    assert (here["split"], here["count"]) == (moved["split"], moved["count"]) == ("test", 6)
+    assert here["loss"] == moved["loss"]
+
+
+def test_a_report_in_a_folder_with_brackets_in_its_name(runs: list[Run], tmp_path: Path) -> None:
+    source = photos(tmp_path / "more[/x]", "7")
+    (source / "7" / "bad.png").write_bytes(b"")
+    done = said(runs[0].path, "--data", source, "--report", tmp_path / "br[/y]rep")
+    assert done.exit_code == 0, done.exception
+    assert f"1 file passed over: striate data {source} lists them" in done.stderr
+    assert f"report {tmp_path / 'br[/y]rep' / 'index.html'}" in done.stderr
 
 
 def test_a_run_trained_on_a_device_that_is_not_here_is_scored_all_the_same(

@@ -69,19 +69,6 @@ def smoothed(labels: Tensor, smoothing: float) -> Tensor:
     return (1 - smoothing) * one_hot(labels, 3) + smoothing / 3
 
 
-def test_of_mixed_images_the_label_with_the_larger_share_counts() -> None:
-    data = toy.splits()
-    recipe = replace(ONE_STEP, mixup=1.0)
-    made = augmentation(recipe, prepare(LINEAR, data), data.train)
-    loaded = Batches(data.train, 48, 0)[0]
-    batch = made(loaded.pixels, loaded.labels, loaded.samples, 1)
-    assert batch.others is not None and batch.share is not None
-    assert 0 < int((batch.share < 0.5).sum()) < 48
-    for at in range(48):
-        larger = batch.labels if batch.share[at] >= 0.5 else batch.others
-        assert batch.likeliest[at] == larger[at]
-
-
 @pytest.mark.parametrize("settings", [{}, {"mixup": 0.5}, {"clip": 0.01, "rule": "adam"}])
 @pytest.mark.parametrize("parts", [2, 3, 100])
 def test_a_batch_computed_in_parts_makes_the_same_step(

@@ -24,15 +24,7 @@ def started(ranks: int, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m"]
     if ranks > 1:
         command += ["torch.distributed.run", "--nproc-per-node", str(ranks), "--max-restarts", "3"]
-        command += [
-            "--master-port",
-            "0",
-            "--rdzv-backend",
-            "c10d",
-            "--rdzv-endpoint",
-            "localhost:0",
-        ]
-        command += ["-m"]
+        command += ["--standalone", "-m"]
     environment = os.environ | {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*command, "striate", "train", *arguments],
@@ -50,7 +42,9 @@ def ended(process: subprocess.Popen[str]) -> list[dict[str, object]]:
         out, err = process.communicate(timeout=200)
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            for each in (*workers(process.pid), process.pid):  # each rank has a group of its own
+                os.kill(each, signal.SIGKILL)
+            process.communicate()
     assert process.returncode == 0, err
     return [json.loads(line) for line in out.splitlines()]
 

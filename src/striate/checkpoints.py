@@ -24,8 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from striate.disk import flush_folder
 from striate.errors import RunError
-from striate.storage import flush_folder
 
 MANIFEST = "SHA256SUMS"
 STATE = "state.safetensors"

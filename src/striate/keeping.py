@@ -107,7 +107,7 @@ def restore(run: Run, state: State, *, accept: bool = False, writes: bool = True
     if changes and not accept:
         raise RunError(
             f"{run.path} would not go on as it began:\n  "
-            + "\n  ".join(changes)
+            + "\n  ".join([*changes, *warnings])
             + "\n--accept-changes goes on all the same"
         )
     state.load(found.tensors, found.about["progress"])

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from striate.errors import RunError
 
-TIMEOUT = timedelta(minutes=30)  # longer than the slowest look at a validation split
+TIMEOUT = timedelta(minutes=10)  # longer than a large checkpoint takes to write
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,29 @@ def joined() -> Iterator[Ranks]:
         torch.cuda.set_device(ranks.device)
     else:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // ranks.here))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+    # `type: ignore`: both are documented, and PyTorch's types do not say so
+    store, rank, world = next(dist.rendezvous("env://", timeout=TIMEOUT))  # type: ignore[attr-defined]
+    dist.init_process_group(
+        "nccl" if torch.cuda.is_available() else "gloo",
+        store=dist.PrefixStore(_attempt(ranks), store),  # type: ignore[attr-defined]
+        rank=rank,
+        world_size=world,
+        timeout=TIMEOUT,
+    )
     try:
         yield ranks
     finally:
         dist.destroy_process_group()
+
+
+def _attempt(ranks: Ranks) -> str:
+    """A name for what a start by torchrun writes into its store.
+
+    A restart meets the same store, and would wait for the addresses of the processes that were
+    killed. Several machines may count restarts differently: there PyTorch's own names stay.
+    """
+    count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return f"attempt-{count if ranks.here == ranks.world else 0}"
 
 
 class _Sum(torch.autograd.Function):

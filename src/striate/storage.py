@@ -14,6 +14,7 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
+from striate.disk import flush_folder
 from striate.errors import RunError
 
 UNSEALED = "0" * 64
@@ -58,15 +59,6 @@ def copy(source: Path, target: Path) -> None:
         new.unlink(missing_ok=True)
     except OSError:
         write(target, source.read_bytes())
-
-
-def flush_folder(path: Path) -> None:
-    """Make what was named, renamed or removed in a folder reach the disk."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:

@@ -55,13 +55,16 @@ def command(source: str, format: str, sheet: Path | None, per_class: int, seed: 
         show(render(found))
     if sheet:
         from striate.data.look import samples
+        from striate.draw.plain import line
+        from striate.draw.sheet import CELL
         from striate.draw.sheet import sheet as draw
         from striate.errors import DataError
 
-        rows = samples(opened, per_class, seed)
+        rows = samples(opened, per_class, seed, classes=MOST_ROWS, side=CELL)
         try:
-            draw(rows[:MOST_ROWS]).save(sheet, "png")
+            draw(rows, cell=CELL).save(sheet, "png")
         except OSError as reason:
             raise DataError(f"{sheet} cannot be written: {reason.strerror or reason}") from None
-        part = f", the first {MOST_ROWS} of {len(rows):,} classes" if len(rows) > MOST_ROWS else ""
-        click.echo(f"sheet {sheet}{part}", err=True)
+        classes = len(found.classes)
+        part = f", the first {MOST_ROWS} of {classes:,} classes" if classes > MOST_ROWS else ""
+        click.echo(line(f"sheet {sheet}{part}"), err=True)

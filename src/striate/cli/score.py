@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,8 @@ from striate.cli.arguments import choice
 
 if TYPE_CHECKING:
     from striate.compute import Compute
-    from striate.data import Images, Splits
+    from striate.data import Images
+    from striate.data.others import Part
     from striate.data.tell import Tell
     from striate.evaluate import Predictions
     from striate.runs import Run
@@ -31,8 +34,16 @@ def _tops(context: click.Context, parameter: click.Parameter, value: str) -> tup
 
 @click.command("score")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--data", metavar="SOURCE", help="Other images than those the run was trained on.")
-@choice("--split", SPLITS, "test", "Of the images.")
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    help="Other images than those the run was trained on: its test split, or all if it has none.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    help="Of the images, split as for training. By default test, unless --data names others.",
+)
 @click.option(
     "--top",
     "tops",
@@ -62,7 +73,7 @@ def _tops(context: click.Context, parameter: click.Parameter, value: str) -> tup
 def command(
     run: Path,
     data: str | None,
-    split: str,
+    split: str | None,
     tops: tuple[int, ...],
     views: str,
     ensemble: tuple[Path, ...],
@@ -74,6 +85,7 @@ def command(
 
     from striate.draw import scored
     from striate.draw.history import read_history
+    from striate.draw.plain import line
     from striate.draw.plots import figure
     from striate.draw.progress import working
     from striate.draw.report import claim, write_report
@@ -88,39 +100,63 @@ def command(
     console = Console(stderr=True)
     predictions: list[Predictions] = []
     source = data or runs[0].data
-    loaded: dict[object, Splits] = {}
+    loaded: dict[object, Part] = {}
     with working(console) as tell:
+        split = split or _split(runs[0], data, tell)
         for kept in runs:
-            fit = kept.network.input, kept.recipe.resize
-            if fit not in loaded:
-                loaded[fit] = kept.splits(source, tell=tell)
-            images: Images = getattr(loaded[fit], split)
-            predictions.append(_predicted(kept, images, source, views, tell))
-    splits = next(iter(loaded.values()))
-    if splits.unreadable:
-        files = f"{len(splits.unreadable):,} file{'s' if len(splits.unreadable) > 1 else ''}"
-        console.print(f"{files} passed over: striate data {source} lists them", highlight=False)
+            wanted = kept.network.input, kept.recipe.resize, kept.classes
+            if wanted not in loaded:
+                loaded[wanted] = _part(kept, source, split, tell)
+            predictions.append(_predicted(kept, loaded[wanted].images, views, tell))
+    part = next(iter(loaded.values()))
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    if part.unreadable:
+        files = f"{len(part.unreadable):,} file{'s' if len(part.unreadable) > 1 else ''}"
+        say(line(f"{files} passed over: striate data {source} lists them"))
     mean = average(predictions)
     summary = summarise(mean, sorted({*tops, *ALWAYS}))
-    found = scored.Scored(splits.source, split, tuple(map(str, paths)), views, tops, summary)
+    found = scored.Scored(source, part.split, tuple(map(str, paths)), views, tops, summary)
     if report:
         histories = [read_history(path) for path in paths]
-        write_report(report, found, mean, getattr(splits, split), histories)
+        write_report(report, found, mean, part.images, histories)
     print(scored.FORMATS[format](found))
     if report:
-        console.print(f"report {report / 'index.html'}", highlight=False, soft_wrap=True)
+        say(line(f"report {report / 'index.html'}"))
 
 
-def _predicted(kept: Run, images: Images, source: str, views: str, tell: Tell) -> Predictions:
-    """What a run says of images, computed as it was trained where this machine can."""
+def _split(kept: Run, data: str | None, tell: Tell) -> str | None:
+    """`test` of the images that a run was trained on, wherever they lie now; None of others."""
+    from striate.data.files import Listing
+    from striate.data.look import open_source
     from striate.errors import DataError
+    from striate.runs import lasting
+
+    if data is None or lasting(data) == kept.data:
+        return "test"
+    opened = open_source(data, tell=tell)
+    held_out = not opened.splits.keys().isdisjoint(("test", "validation"))
+    if isinstance(opened, Listing) and not held_out:
+        with suppress(DataError):
+            return "test" if kept.splits(data, tell=tell).fingerprint == kept.fingerprint else None
+    return None
+
+
+def _part(kept: Run, source: str, split: str | None, tell: Tell) -> Part:
+    """A split of a source that is split as for training, or all that there is to score."""
+    from striate.data.others import Part, load_others, relabelled
+
+    if split is None:
+        input, resize = kept.network.input, kept.recipe.resize
+        return load_others(source, classes=kept.classes, input=input, resize=resize, tell=tell)
+    splits = kept.splits(source, tell=tell)
+    images = relabelled(getattr(splits, split), kept.classes, source)
+    return Part(split, images, splits.unreadable)
+
+
+def _predicted(kept: Run, images: Images, views: str, tell: Tell) -> Predictions:
+    """What a run says of images, computed as it was trained where this machine can."""
     from striate.evaluate import predict
 
-    if images.classes != kept.classes:
-        raise DataError(
-            f"{source} has the {_named(images.classes)}, "
-            f"but {kept.path} was trained on the {_named(kept.classes)}"
-        )
     compute = _compute(kept)
     model = compute.place(kept.model())
     with compute.autocast():
@@ -138,8 +174,3 @@ def _compute(kept: Run) -> Compute:
     except RunError:
         return choose(kept.network, BATCH)
     return kept.compute
-
-
-def _named(classes: tuple[str, ...], most: int = 10) -> str:
-    more = f" and {len(classes) - most} more" if len(classes) > most else ""
-    return f"class{'es' if len(classes) > 1 else ''} {', '.join(classes[:most])}{more}"

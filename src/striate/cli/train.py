@@ -96,10 +96,15 @@ def command(words: tuple[str, ...], **options: Any) -> None:
 
     from striate.ranks import joined
 
+    nets, settings = _checked(words, options)
     with joined() as ranks:
         show = ranks.first and not options["quiet"] and not options["as_json"]
         console = Console(stderr=True, quiet=not show)
-        session = _session(words, ranks, console, **options)
+        path = _to_resume(ranks, options)
+        if path is None:
+            session = _begun(nets, settings, ranks, console, options)
+        else:
+            session = _resumed(path, nets, settings, ranks, console, options)
         with _memory_explained(session.run.network, session.run.recipe.batch):
             finished = _follow(session, console, ranks, options)
         if not finished:
@@ -115,68 +120,100 @@ def command(words: tuple[str, ...], **options: Any) -> None:
         _judge(session, ranks, options["as_json"])
 
 
-def _session(words: tuple[str, ...], ranks: Ranks, console: Console, **options: Any) -> Session:
-    """A new run, or the one to resume."""
-    from striate import recipes
-    from striate.compute import check_device, choose
-    from striate.data import load
-    from striate.draw.progress import working
-    from striate.errors import RunError
-    from striate.network import read
-    from striate.runs import open_run
-    from striate.session import begin, resume
-
+def _checked(words: tuple[str, ...], options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """The network, if one was named, and the settings; refuses what cannot be meant."""
     nets, settings = settings_among(words, options["settings"])
     for name in ("epochs", "seed"):
         if options[name] is not None and settings.setdefault(name, options[name]) != options[name]:
             raise click.UsageError(f"{name} is set twice")
-    wanted = {name: options[name] for name in ("device", "precision", "memory_format", "exact")}
-    path, folder = options["resume"], options["folder"]
-    if path is not None and folder is not None:
-        raise click.UsageError("--resume goes on in the run's own folder: leave --run out")
-    # torchrun repeats the command after a crash. One rank looks, or a slow one would see a new run.
-    begun = folder is not None and (folder / "run.json").exists()
-    if ranks.told(begun and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"):
-        path = folder
+    if options["resume"] is not None:
+        if options["folder"] is not None:
+            raise click.UsageError("--resume goes on in the run's own folder: leave --run out")
+    elif not nets:
+        raise click.UsageError("name a network to train: striate train NET --data SOURCE")
+    elif not options["data"]:
+        raise click.UsageError(
+            "name images to train on: --data SOURCE; `--data digits` needs no files"
+        )
+    elif options["folder"] is None and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        raise click.UsageError(
+            "name the run's folder by --run-folder, so that a restart by torchrun finds it"
+        )
+    return nets, settings
+
+
+def _to_resume(ranks: Ranks, options: dict[str, Any]) -> Path | None:
+    """The run to go on with; torchrun repeats a command that began one after a crash."""
+    folder: Path | None = options["folder"]
+    restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    # One rank looks: a slow one would take the run that another has just begun for an old one.
+    begun = ranks.told(restarted and folder is not None and (folder / "run.json").exists())
+    return folder if begun else options["resume"]
+
+
+def _begun(
+    nets: list[str],
+    settings: dict[str, str],
+    ranks: Ranks,
+    console: Console,
+    options: dict[str, Any],
+) -> Session:
+    from striate import recipes
+    from striate.compute import choose
+    from striate.data import load
+    from striate.draw.progress import working
+    from striate.network import read
+    from striate.session import begin
+
+    network = read(nets[0])
+    recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
     with working(console) as tell:
-        if path is not None:
-            run = open_run(path)
-            recipe = recipes.read(options["recipe"]) if options["recipe"] else run.recipe
-            network = read(nets[0]) if nets else run.network
-            compute = run.compute
-            if any(wanted.values()):
-                compute = choose(network, recipe.batch // ranks.world, **wanted)
-            else:
-                check_device(compute.device)
-            return resume(
-                run,
-                network=network,
-                recipe=recipe.with_settings(settings),
-                source=options["data"],
-                compute=compute,
-                accept=options["accept_changes"],
-                ranks=ranks,
-                tell=tell,
-            )
-        if not nets:
-            raise click.UsageError("name a network to train: striate train NET --data SOURCE")
-        if not options["data"]:
-            raise click.UsageError(
-                "name images to train on: --data SOURCE; `--data digits` needs no files"
-            )
-        if (
-            ranks.world > 1
-            and folder is None
-            and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
-        ):
-            raise RunError("name the run folder with --run, so that a restart by torchrun finds it")
-        network = read(nets[0])
-        recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
         splits = load(options["data"], input=network.input, resize=recipe.resize, tell=tell)
     _say_unreadable(splits, console)
-    compute = choose(network, max(1, recipe.batch // ranks.world), **wanted)
+    compute = choose(network, max(1, recipe.batch // ranks.world), **_wanted(options))
     with _memory_explained(network, recipe.batch):
-        return begin(folder, network, splits, recipe, compute, ranks=ranks)
+        return begin(options["folder"], network, splits, recipe, compute, ranks=ranks)
+
+
+def _resumed(
+    path: Path,
+    nets: list[str],
+    settings: dict[str, str],
+    ranks: Ranks,
+    console: Console,
+    options: dict[str, Any],
+) -> Session:
+    from striate import recipes
+    from striate.compute import check_device, choose
+    from striate.draw.progress import working
+    from striate.network import read
+    from striate.runs import open_run
+    from striate.session import resume
+
+    run = open_run(path)
+    restarted = path == options["folder"]  # by the command that began it, which changes nothing
+    recipe = recipes.read(options["recipe"]) if options["recipe"] and not restarted else run.recipe
+    network = read(nets[0]) if nets and not restarted else run.network
+    compute = run.compute
+    if any(_wanted(options).values()):
+        compute = choose(network, max(1, recipe.batch // ranks.world), **_wanted(options))
+    else:
+        check_device(compute.device)
+    with working(console) as tell:
+        return resume(
+            run,
+            network=network,
+            recipe=recipe if restarted else recipe.with_settings(settings),
+            source=None if restarted else options["data"],
+            compute=compute,
+            accept=options["accept_changes"],
+            ranks=ranks,
+            tell=tell,
+        )
+
+
+def _wanted(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("device", "precision", "memory_format", "exact")}
 
 
 SHOWN = 100  # of the files that cannot be read; the run folder names all

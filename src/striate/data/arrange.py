@@ -168,14 +168,16 @@ def _wrap(images: list[Parts]) -> Parts:
 
 
 def _splits(source: str, wrap: Parts, images: list[Found]) -> dict[str, str]:
-    """The split of each folder that is one; none, if there is no `train` with folders in it."""
+    """The split of each folder that is one.
+
+    None is, if there is no `train` with folders in it, unless there are no other folders.
+    """
     base = len(wrap)
     deep = {each.parts[base] for each in images if len(each.parts) > base + 2}
     tops = {each.parts[base] for each in images if len(each.parts) > base + 1}
     splits = {top: SPLITS[top.lower()] for top in sorted(tops) if top.lower() in SPLITS}
-    if not any(name == "train" and top in deep for top, name in splits.items()):
-        if splits and splits.keys() == tops and deep:
-            raise DataError(f"{source} holds {', '.join(splits)}, but no folder train")
+    trained = any(name == "train" and top in deep for top, name in splits.items())
+    if not trained and not (splits.keys() == tops and deep):
         return {}
     for name, count in Counter(splits.values()).items():
         if count > 1:

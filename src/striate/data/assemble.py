@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from striate.data.cache import Decoded, Mixed, decoded
 from striate.data.decode import WORDS, decode
 from striate.data.files import UNSPLIT, Listing
 from striate.data.images import Chosen, Images, Splits, Unreadable, hold_out
+from striate.data.stream import Scaled
 from striate.data.tell import Tell, silent
 from striate.errors import DataError
 from striate.layers.volume import Volume
@@ -38,15 +40,13 @@ def from_files(
     Without a test split its validation split is for testing; with neither, a tenth of each class
     is, always the same images. Validation without a split of its own is a tenth of the rest.
     """
-    images = _decoded(listing, input, resize, tell, workers)
-    entries = listing.entries
-    unreadable = [*listing.unreadable]
-    unreadable += [Unreadable(listing.name(entries[at]), why) for at, why in images.unreadable]
-    if not len(images.positions):
-        raise DataError(f"{listing.source}: no image can be read; {_first_of(unreadable)}")
-    labels = np.array([entry.label for entry in entries], dtype=np.int64)[images.positions]
-    whole = Images(images.pixels, labels, listing.classes)
-    parts = _parts(listing, whole, images.positions, unreadable)
+    if listing.splits.keys().isdisjoint(("train", UNSPLIT)):
+        first = f" ({_first_of(listing.unreadable)})" if listing.unreadable else ""
+        raise DataError(
+            f"{listing.source} holds no training images, only {', '.join(listing.splits)}{first}"
+        )
+    whole, files, unreadable = read_files(listing, input, resize, tell, workers)
+    parts = _parts(listing, whole, files.positions, unreadable)
 
     training = parts.pop("train", None) or parts.pop(UNSPLIT)
     _require_every_class(listing, training, unreadable)
@@ -57,8 +57,38 @@ def from_files(
     if "validation" not in parts:
         training, parts["validation"] = hold_out(training, VALIDATION, seed)
     splits = (training, parts["validation"], parts["test"])
-    contents = [(each.labels, [images.digests[_rows(each)]]) for each in splits]
-    return Splits(listing.source, *splits, tuple(unreadable), fingerprint(whole, contents))
+    contents = [(each.labels, [files.digests[_rows(each)]]) for each in splits]
+    return Splits(listing.source, *splits, unreadable, fingerprint(whole, contents))
+
+
+class Files(NamedTuple):
+    """All readable images of a listing, and the files that cannot be used."""
+
+    images: Images
+    decoded: Decoded
+    unreadable: tuple[Unreadable, ...]
+
+
+def read_files(
+    listing: Listing,
+    input: Volume | None = None,
+    resize: int | None = None,
+    tell: Tell = silent,
+    workers: int | None = None,
+) -> Files:
+    """All images of a listing, whatever their splits, fitted as `load` says.
+
+    Raises:
+        DataError: none can be read, or they have several sizes and neither `input` nor `resize`.
+    """
+    found = _decoded(listing, input, resize, tell, workers)
+    entries = listing.entries
+    refused = (Unreadable(listing.name(entries[at]), why) for at, why in found.unreadable)
+    unreadable = (*listing.unreadable, *refused)
+    if not len(found.positions):
+        raise DataError(f"{listing.source}: no image can be read; {_first_of(unreadable)}")
+    labels = np.array([entry.label for entry in entries], dtype=np.int64)[found.positions]
+    return Files(Images(found.pixels, labels, listing.classes), found, unreadable)
 
 
 def _decoded(
@@ -88,6 +118,14 @@ def require_side(resize: int) -> None:
     """Raise DataError for a size that no image can be scaled to."""
     if not 1 <= resize <= LARGEST_SIDE:
         raise DataError(f"images cannot be resized to {resize} pixels: 1 to {LARGEST_SIDE} can be")
+
+
+def scaled(images: Images, side: int | None) -> Images:
+    """Images of an array, scaled whenever they are looked at; as they are without a side."""
+    if side is None:
+        return images
+    require_side(side)
+    return Images(Scaled(images.pixels, side), images.labels, images.classes)
 
 
 def _first_size(listing: Listing, depth: int) -> tuple[int, int]:

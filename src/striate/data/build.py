@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.decode import NoMemory, decode
+from striate.data.decode import CRASHED, NoMemory, decode
 from striate.data.files import Entry, Listing, Reader
 from striate.data.parallel import mapped
 from striate.data.tell import Tell
@@ -113,7 +113,11 @@ def _chunks(
     parts = [entries[first : first + size] for first in range(0, len(entries), size)]
     if workers is None:
         workers = 1 if fit.bytes_of(len(entries)) < FEW else os.cpu_count() or 1
-    return mapped(partial(decode_chunk, reader, fit, keep), parts, workers)
+    return mapped(partial(decode_chunk, reader, fit, keep), parts, workers, _crashed)
+
+
+def _crashed(entry: Entry) -> Chunk:
+    return Chunk(b"", b"", (CRASHED,))
 
 
 def decode_chunk(reader: Reader, fit: Fit, keep: bool, entries: Sequence[Entry]) -> Chunk:

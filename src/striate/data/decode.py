@@ -31,6 +31,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's tag 274
 _ORIENTATION = 274
+CRASHED = "the decoder crashed"  # and ended its process
 BLOCK = 2**20  # numbers of more than eight bits that are scaled at a time
 
 
@@ -81,8 +82,7 @@ def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     height, width, depth = pixels.shape
     if max(height, width) <= side:
         return pixels
-    factor = side / max(height, width)
-    height, width = max(1, round(height * factor)), max(1, round(width * factor))
+    height, width = (max(1, round(each * side / max(height, width))) for each in (height, width))
     image = _image(pixels).resize((width, height), Image.Resampling.LANCZOS)
     return np.array(image, np.uint8).reshape(height, width, depth)
 

@@ -108,9 +108,11 @@ class FolderReader:
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
             with open(os.open(self.name(entry.path), flags), "rb") as file:
-                if not S_ISREG(os.fstat(file.fileno()).st_mode):
+                about = os.fstat(file.fileno())
+                if not S_ISREG(about.st_mode):
                     raise DataError("not a file")
-                return limited(file.read(LARGEST + 1))
+                # No more is asked for than there is: memory for all of it is taken at once.
+                return limited(file.read(min(about.st_size, LARGEST) + 1))
         except OSError as reason:
             raise DataError(reason.strerror or str(reason)) from None
 

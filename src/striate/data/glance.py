@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from striate.data.decode import decode, opened
+from striate.data.decode import CRASHED, decode, opened
 from striate.data.files import Entry, Reader
 from striate.data.images import Images
 from striate.data.parallel import mapped
@@ -54,7 +54,7 @@ def of_files(
     """A glance at each file, in order; above 1 worker, so many processes share the work."""
     chunks = [entries[first : first + CHUNK] for first in range(0, len(entries), CHUNK)]
     done = 0
-    for glances in mapped(partial(_examine, reader), chunks, workers):
+    for glances in mapped(partial(_examine, reader), chunks, workers, _crashed):
         yield from glances
         done += len(glances)
         tell("looking at images", done, len(entries))
@@ -81,7 +81,15 @@ def _file(reader: Reader, entry: Entry) -> Glance:
             mode, format, turned = image.mode, image.format or "", _turned(image)
         return _glance(decode(content, 3), mode, format, turned)
     except DataError as reason:
-        return Glance(Pair(0, 0), "", "", False, b"", (), (), str(reason))
+        return _unreadable(str(reason))
+
+
+def _crashed(entry: Entry) -> list[Glance]:
+    return [_unreadable(CRASHED)]
+
+
+def _unreadable(reason: str) -> Glance:
+    return Glance(Pair(0, 0), "", "", False, b"", (), (), reason)
 
 
 def _turned(image: Image) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,15 +82,19 @@ class Batches:
             return
         from torch.utils.data import DataLoader
 
-        ahead: DataLoader[Loaded | str] = DataLoader(
-            _Told(self),  # type: ignore[arg-type]  # all it needs is __getitem__
-            batch_size=None,
-            sampler=range(first, end),
-            num_workers=workers,
-            worker_init_fn=_quiet,
-        )
+        with warnings.catch_warnings():
+            # Of more workers than processors, twice: a person asked for so many.
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            ahead: DataLoader[Loaded | str] = DataLoader(
+                _Told(self),  # type: ignore[arg-type]  # all it needs is __getitem__
+                batch_size=None,
+                sampler=range(first, end),
+                num_workers=workers,
+                worker_init_fn=_quiet,
+            )
+            loaded = iter(ahead)
         try:
-            for found in ahead:
+            for found in loaded:
                 if isinstance(found, str):
                     raise DataError(found)
                 yield Loaded(*(each.numpy() for each in found))

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data import glance
-from striate.data.decode import decode
+from striate.data.decode import decode, shrunk
 from striate.data.files import Entry, Listing, list_files
 from striate.data.findings import TRAIN, Copy, Look
 from striate.data.glance import Glance
 from striate.data.images import Images, Unreadable
 from striate.data.order import shuffled
+from striate.data.sources import arrays_at, digits, path_of
 from striate.data.tell import Tell, silent
 from striate.errors import DataError
 from striate.layers.volume import Pair
@@ -44,13 +45,11 @@ def open_source(source: str | Path, *, tell: Tell = silent) -> Listing | Arrays:
     Raises:
         DataError: there is no such source, or its files are not what they say.
     """
-    from striate.data import sources
-
     name = str(source)
     if name == "digits":
-        return _arrays(name, *sources._digits())
-    path = sources._path(name, tell)
-    if arrays := sources._arrays(path):
+        return _arrays(name, *digits())
+    path = path_of(name, tell)
+    if arrays := arrays_at(path):
         return _arrays(name, *arrays)
     return list_files(path, name)
 
@@ -80,29 +79,38 @@ def look(source: Listing | Arrays, *, tell: Tell = silent, workers: int | None =
 
 
 def samples(
-    source: Listing | Arrays, count: int, seed: int = 0
+    source: Listing | Arrays,
+    count: int,
+    seed: int = 0,
+    *,
+    classes: int | None = None,
+    side: int | None = None,
 ) -> list[tuple[str, list[NDArray[np.uint8]]]]:
-    """A few images of each class, as they are: pairs of its name and uint8 (height, width, depth).
+    """A few images of each class: pairs of its name and uint8 (height, width, depth).
 
     Those of the training split, or of the first one; chosen by the seed alone, `count` of each
     class or as many as there are. What cannot be read is left out.
+
+    Args:
+        classes: of how many, from the first on; by default of all.
+        side: in pixels, to which larger images are scaled down; by default all stay as they are.
     """
     split = next(iter(source.splits))
     if isinstance(source, Arrays):
         images = source.splits[split]
-        classes, labels = images.classes, images.labels
+        names, labels = images.classes, images.labels
     else:
-        entries, classes = source.splits[split], source.classes
+        entries, names = source.splits[split], source.classes
         labels = np.array([entry.label for entry in entries], dtype=np.int64)
     rows = []
-    for label, name in enumerate(classes):
+    for label, name in enumerate(names[:classes]):
         members = np.flatnonzero(labels == label)
         order = members[shuffled(len(members), seed, label)]
         if isinstance(source, Arrays):
-            found = list(images.pixels[order[:count]])
+            found: Iterator[NDArray[np.uint8]] = iter(images.pixels[order[:count]])
         else:
-            found = list(islice(_readable(source, (entries[i] for i in order)), count))
-        rows.append((name, found))
+            found = islice(_readable(source, (entries[i] for i in order)), count)
+        rows.append((name, [shrunk(each, side) if side else each for each in found]))
     return rows
 
 

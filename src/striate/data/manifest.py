@@ -58,9 +58,10 @@ def listing(source: str, path: Path) -> Listing:
             splits.setdefault(name, []).append(Entry(file, labels[label], each.size))
     if UNSPLIT in splits and len(splits) > 1:
         raise DataError(f"{path}: some rows have a split, others have none")
-    if "train" not in splits and UNSPLIT not in splits:
-        reasons = f"; {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
-        raise DataError(f"{path} names no training image that is there{reasons}")
+    if not splits:
+        raise DataError(
+            f"{path} names no image that is there; {unreadable[0].path}: {unreadable[0].reason}"
+        )
     listed = {
         name: tuple(sorted(splits[name], key=lambda entry: natural(entry.path)))
         for name in (*ORDER, UNSPLIT)

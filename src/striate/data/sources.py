@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from striate.data import cifar, idx
-from striate.data.assemble import VALIDATION, fingerprint, from_files, require_side
+from striate.data.assemble import VALIDATION, fingerprint, from_files, scaled
 from striate.data.files import list_files
 from striate.data.images import Images, Splits, hold_out
-from striate.data.stream import Scaled
+from striate.data.standard import SETS
 from striate.data.tell import Tell, silent
 from striate.errors import DataError, nearest
 from striate.layers.volume import Volume
 
 DIGITS_TEST = 0.2  # scikit-learn's digits come without a test split
 DIGITS_LARGEST = 16  # ... and with pixels of 0 to 16
-STANDARD = ("mnist", "fashion-mnist", "cifar10", "cifar100")
 CHUNK = 4096  # images whose bytes are summed at a time
 
 
@@ -55,29 +54,33 @@ def load(
     """
     name = str(source)
     if name == "digits":
-        return _from_arrays(name, *_digits(), seed, resize)
-    path = _path(name, tell)
-    if arrays := _arrays(path):
+        return _from_arrays(name, *digits(), seed, resize)
+    path = path_of(name, tell)
+    if arrays := arrays_at(path):
         return _from_arrays(name, *arrays, seed, resize)
     listing = list_files(path, name)
     return from_files(listing, seed=seed, input=input, resize=resize, tell=tell, workers=workers)
 
 
-def _path(name: str, tell: Tell) -> Path:
-    """The file or folder of a source, which is downloaded if it is a standard set's name."""
-    if name in STANDARD:
+def path_of(name: str, tell: Tell = silent) -> Path:
+    """The file or folder of a source, which is downloaded if it is a standard set's name.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name in SETS:
         from striate.data.download import fetch
 
         return fetch(name, tell=tell)
     path = Path(name).expanduser()
     if not (path.is_dir() or path.is_file()):
         reason = "it is neither a file nor a folder" if path.exists() else "there is nothing there"
-        hint = nearest(name, ("digits", *STANDARD))
+        hint = nearest(name, ("digits", *SETS))
         raise DataError(f"no images at {name!r}: {reason}; {hint}")
     return path
 
 
-def _arrays(path: Path) -> tuple[Images, Images] | None:
+def arrays_at(path: Path) -> tuple[Images, Images] | None:
     """Training and test images, where a path holds arrays of pixels rather than image files."""
     if idx.is_folder(path):
         return idx.load(path)
@@ -86,13 +89,14 @@ def _arrays(path: Path) -> tuple[Images, Images] | None:
     return cifar.load(path)
 
 
-def _digits() -> tuple[Images, Images]:
+def digits() -> tuple[Images, Images]:
+    """scikit-learn's digits, to train on and to test."""
     from sklearn.datasets import load_digits  # a second to import, for this source alone
 
-    digits = load_digits()
-    pixels = np.rint(digits.images * (255 / DIGITS_LARGEST)).astype(np.uint8)[..., np.newaxis]
-    names = tuple(map(str, digits.target_names))
-    return hold_out(Images(pixels, digits.target.astype(np.int64), names), DIGITS_TEST)
+    found = load_digits()
+    pixels = np.rint(found.images * (255 / DIGITS_LARGEST)).astype(np.uint8)[..., np.newaxis]
+    names = tuple(map(str, found.target_names))
+    return hold_out(Images(pixels, found.target.astype(np.int64), names), DIGITS_TEST)
 
 
 def _from_arrays(
@@ -103,12 +107,5 @@ def _from_arrays(
         (each.labels, (each.pixels[at : at + CHUNK] for at in range(0, len(each), CHUNK)))
         for each in splits
     ]
-    train, validation, test = (_scaled(each, resize) for each in splits)
+    train, validation, test = (scaled(each, resize) for each in splits)
     return Splits(name, train, validation, test, fingerprint=fingerprint(train, contents))
-
-
-def _scaled(images: Images, side: int | None) -> Images:
-    if side is None:
-        return images
-    require_side(side)
-    return Images(Scaled(images.pixels, side), images.labels, images.classes)

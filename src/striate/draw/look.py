@@ -97,7 +97,7 @@ def _facts(look: Look) -> Table:
     facts.add_column(no_wrap=True, style="bold")
     facts.add_column()
     for heading, words in _said(look):
-        facts.add_row(heading, Text(words))
+        facts.add_row(heading, Text(line(words)))
     return facts
 
 

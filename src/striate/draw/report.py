@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MARK = '<meta name="generator" content="striate score">'  # by which a report is known
 ACROSS = 8  # mistakes in a row of the sheet
-CELL = 64  # pixels
 TABLES = ("per-class.csv", "confusion.csv", "predictions.csv")
 CHARTS = ("curve.png", "calibration.png", "confusion.png", "mistakes.png")
 
@@ -192,7 +191,7 @@ def _mistakes(summary: Summary, images: Images) -> bytes:
         rows.append((f"{first + 1}", pixels))
         captions.append([f"{each.said} {each.probability:.0%} ({each.true})" for each in row])
     file = BytesIO()
-    sheet(rows, captions=captions, cell=CELL).save(file, "png")
+    sheet(rows, captions=captions).save(file, "png")
     return file.getvalue()
 
 

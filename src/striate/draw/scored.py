@@ -9,6 +9,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from striate.draw.plain import line
+
 if TYPE_CHECKING:
     from striate.evaluate import Rate, Summary
 
@@ -22,6 +24,7 @@ class Scored:
 
     Attributes:
         data: the source of the images.
+        split: which of them; `all` of a source without splits.
         runs: the run folders, more than one for an ensemble.
         views: how many of each image were averaged, by name.
         tops: the k whose errors a person asked for.
@@ -41,7 +44,8 @@ class Scored:
         if len(self.runs) > 1:
             means.append(f"{len(self.runs)} runs")
         over = f", mean over {' and '.join(means)}" if means else ""
-        return f"{self.data}: {self.summary.count:,} {self.split} images{over}"
+        split = "" if self.split == "all" else f"{self.split} "
+        return f"{self.data}: {self.summary.count:,} {split}images{over}"
 
     def figures(self) -> list[tuple[str, str]]:
         """Pairs of what was measured and its value."""
@@ -82,7 +86,7 @@ def to_text(scored: Scored) -> str:
         pairs = summary.confused[:MOST_PAIRS]
         said = ", ".join(f"{each.true} for {each.said} ({each.count:,})" for each in pairs)
         lines += ["", f"most often mistaken: {said}"]
-    return "\n".join(lines)
+    return "\n".join(map(line, lines))
 
 
 def to_json(scored: Scored) -> str:

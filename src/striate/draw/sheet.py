@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PAPER, FRAME, INK = (255, 255, 255), (240, 240, 240), (32, 32, 32)
-GAP, MARGIN, TEXT, LINE = 4, 10, 12, 16  # pixels
+CELL = 64  # pixels, and so are these
+GAP, MARGIN, TEXT, LINE = 4, 10, 12, 16
 WIDEST_LABEL = 200
 WIDEST_CAPTION = 3  # cells
 FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
@@ -27,7 +28,7 @@ def sheet(
     rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]],
     *,
     captions: Sequence[Sequence[str]] | None = None,
-    cell: int = 64,
+    cell: int = CELL,
 ) -> Image:
     """Draw rows of images, each row after its label.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -23,13 +22,6 @@ class Batch:
     labels: Tensor
     others: Tensor | None = None
     share: Tensor | None = None
-
-    @property
-    def likeliest(self) -> Tensor:
-        """The label of each image, int64 (n,); of a mixed one, that with the larger share."""
-        if self.others is None or self.share is None:
-            return self.labels
-        return torch.where(self.share < 0.5, self.others, self.labels)
 
     def parts(self, count: int) -> list[Batch]:
         """The batch in so many parts, equal but for one image; in fewer if it has fewer images."""
