@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.arguments import choice, settings_among
+from striate.cli.arguments import choice
+from striate.cli.sessions import begun, checked, memory_explained, resumed, to_resume
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from striate.data import Splits
-    from striate.network import Network
     from striate.ranks import Ranks
     from striate.records import Record
     from striate.session import Session
@@ -96,16 +95,16 @@ def command(words: tuple[str, ...], **options: Any) -> None:
 
     from striate.ranks import joined
 
-    nets, settings = _checked(words, options)
+    nets, settings = checked(words, options)
     with joined() as ranks:
         show = ranks.first and not options["quiet"] and not options["as_json"]
         console = Console(stderr=True, quiet=not show)
-        path = _to_resume(ranks, options)
+        path = to_resume(ranks, options)
         if path is None:
-            session = _begun(nets, settings, ranks, console, options)
+            session = begun(nets, settings, ranks, console, options)
         else:
-            session = _resumed(path, nets, settings, ranks, console, options)
-        with _memory_explained(session.run.network, session.run.recipe.batch):
+            session = resumed(path, nets, settings, ranks, console, options)
+        with memory_explained(session.run.network, session.run.recipe.batch):
             finished = _follow(session, console, ranks, options)
         if not finished:
             if ranks.first:
@@ -118,117 +117,6 @@ def command(words: tuple[str, ...], **options: Any) -> None:
                 )
             raise SystemExit(130)
         _judge(session, ranks, options["as_json"])
-
-
-def _checked(words: tuple[str, ...], options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
-    """The network, if one was named, and the settings; refuses what cannot be meant."""
-    nets, settings = settings_among(words, options["settings"])
-    for name in ("epochs", "seed"):
-        if options[name] is not None and settings.setdefault(name, options[name]) != options[name]:
-            raise click.UsageError(f"{name} is set twice")
-    if options["resume"] is not None:
-        if options["folder"] is not None:
-            raise click.UsageError("--resume goes on in the run's own folder: leave --run out")
-    elif not nets:
-        raise click.UsageError("name a network to train: striate train NET --data SOURCE")
-    elif not options["data"]:
-        raise click.UsageError(
-            "name images to train on: --data SOURCE; `--data digits` needs no files"
-        )
-    elif options["folder"] is None and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
-        raise click.UsageError(
-            "name the run's folder by --run-folder, so that a restart by torchrun finds it"
-        )
-    return nets, settings
-
-
-def _to_resume(ranks: Ranks, options: dict[str, Any]) -> Path | None:
-    """The run to go on with; torchrun repeats a command that began one after a crash."""
-    folder: Path | None = options["folder"]
-    restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
-    # One rank looks: a slow one would take the run that another has just begun for an old one.
-    begun = ranks.told(restarted and folder is not None and (folder / "run.json").exists())
-    return folder if begun else options["resume"]
-
-
-def _begun(
-    nets: list[str],
-    settings: dict[str, str],
-    ranks: Ranks,
-    console: Console,
-    options: dict[str, Any],
-) -> Session:
-    from striate import recipes
-    from striate.compute import choose
-    from striate.data import load
-    from striate.draw.progress import working
-    from striate.network import read
-    from striate.session import begin
-
-    network = read(nets[0])
-    recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
-    with working(console) as tell:
-        splits = load(options["data"], input=network.input, resize=recipe.resize, tell=tell)
-    _say_unreadable(splits, console)
-    compute = choose(network, max(1, recipe.batch // ranks.world), **_wanted(options))
-    with _memory_explained(network, recipe.batch):
-        return begin(options["folder"], network, splits, recipe, compute, ranks=ranks)
-
-
-def _resumed(
-    path: Path,
-    nets: list[str],
-    settings: dict[str, str],
-    ranks: Ranks,
-    console: Console,
-    options: dict[str, Any],
-) -> Session:
-    from striate import recipes
-    from striate.compute import check_device, choose
-    from striate.draw.progress import working
-    from striate.network import read
-    from striate.runs import open_run
-    from striate.session import resume
-
-    run = open_run(path)
-    restarted = path == options["folder"]  # by the command that began it, which changes nothing
-    recipe = recipes.read(options["recipe"]) if options["recipe"] and not restarted else run.recipe
-    network = read(nets[0]) if nets and not restarted else run.network
-    compute = run.compute
-    if any(_wanted(options).values()):
-        compute = choose(network, max(1, recipe.batch // ranks.world), **_wanted(options))
-    else:
-        check_device(compute.device)
-    with working(console) as tell:
-        return resume(
-            run,
-            network=network,
-            recipe=recipe if restarted else recipe.with_settings(settings),
-            source=None if restarted else options["data"],
-            compute=compute,
-            accept=options["accept_changes"],
-            ranks=ranks,
-            tell=tell,
-        )
-
-
-def _wanted(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("device", "precision", "memory_format", "exact")}
-
-
-SHOWN = 100  # of the files that cannot be read; the run folder names all
-
-
-def _say_unreadable(splits: Splits, console: Console) -> None:
-    from striate.draw.plain import line
-
-    for file in splits.unreadable[:SHOWN]:
-        said = line(f"passed over {file.path}: {file.reason}")
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
-    if len(splits.unreadable) > SHOWN:
-        more = len(splits.unreadable) - SHOWN
-        said = line(f"... and {more:,} more; `striate data {splits.source}` lists all")
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str, Any]) -> bool:
@@ -310,22 +198,3 @@ def _stopping(session: Session) -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-# What PyTorch says of it, on CPUs and GPUs.
-OUT = ("not enough memory", "out of memory", "can't allocate memory")
-
-
-@contextmanager
-def _memory_explained(network: Network, batch: int) -> Iterator[None]:
-    """Says what training needs where PyTorch or NumPy cannot have it."""
-    from striate.draw.numbers import in_bytes
-    from striate.errors import RunError
-
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # PyTorch's CPU allocator raises RuntimeError
-        if not isinstance(error, MemoryError) and not any(each in str(error) for each in OUT):
-            raise
-        needed = in_bytes(network.account().totals.training_bytes(batch))
-        raise RunError(f"memory ran out: a step of {batch} images needs {needed}") from None
