@@ -20,7 +20,7 @@ from conftest import SOURCE
 from PIL import Image
 
 from striate import cli, recipes
-from striate.cli import train
+from striate.cli import sessions
 from striate.runs import open_run
 
 NET = "[8x8x1] conv3-4 relu maxpool2 dropout(0.2) fc-10 softmax"
@@ -277,7 +277,7 @@ def test_of_many_unreadable_files_the_first_are_named_and_the_rest_counted(
     striate: Striate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run's records name all of them."""
-    monkeypatch.setattr(train, "SHOWN", 3)
+    monkeypatch.setattr(sessions, "SHOWN", 3)
     root = photos(tmp_path / "photos", 10)
     for number in range(5):
         (root / "dark" / f"empty{number}.png").touch()
