@@ -84,7 +84,7 @@ def test_the_update_is_the_formula_of_the_lectures(clip: float) -> None:
         for weight, speed, gradient in zip(weights, speeds, gradients, strict=True):
             shortened = gradient * min(1.0, clip / float(norm))
             speed.mul_(0.9).add_(shortened + 0.01 * weight.detach())
-            weight.data -= 0.5 * (1 - step / 6) * speed
+            weight.data -= 0.5 * (1 - (step + 0.5) / 6) * speed
     for ours, theirs in zip(weights, model.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
 

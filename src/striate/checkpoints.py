@@ -82,7 +82,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         try:
             return read(folder, step), warnings
         except RunError as reason:
-            warnings.append(f"{reason}: the one before it is used")
+            warnings.append(str(reason))
     return None, warnings
 
 

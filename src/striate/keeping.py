@@ -98,6 +98,8 @@ def restore(run: Run, state: State, *, accept: bool = False, writes: bool = True
             with _Log(run) as log:
                 log.cut(0)
         return [*warnings, "there is no checkpoint: the run starts anew"]
+    if warnings:
+        warnings.append(f"{found.path.name} is used in its place")
     before, now = found.about["made from"], _made_from(run)
     changes = [
         f"{what}: {_difference(before[what], now[what])}"

@@ -60,6 +60,7 @@ class Run:
         fingerprint: of the images, their labels and their split.
         classes: their names, in the order of the network's scores.
         compute: what it trains on, and how.
+        images: the volume of the images as they lay in the data, before they met the input.
         versions: of what made it.
     """
 
@@ -71,6 +72,7 @@ class Run:
     fingerprint: str
     classes: tuple[str, ...]
     compute: Compute
+    images: Volume
     versions: dict[str, str] = field(default_factory=versions)
 
     @property
@@ -80,11 +82,18 @@ class Run:
 
     def splits(self, source: str | None = None, *, tell: Tell = silent) -> Splits:
         """The images it was trained on, or others, as the network takes them."""
-        wanted = source or self.data
-        return load(wanted, input=self.network.input, resize=self.recipe.resize, tell=tell)
+        wanted, resize = source or self.data, self.recipe.resize
+        if lasting(wanted) != self.data:
+            resize = self.resize
+        return load(wanted, input=self.network.input, resize=resize, tell=tell)
+
+    @property
+    def resize(self) -> int | None:
+        """The side to which other images are scaled, to be seen as those of the run were."""
+        return self.images.height if self.images.height == self.images.width else None
 
     def model(self, name: str = "weights") -> nn.Module:
-        """The network with weights of the run, on the CPU.
+        """The network with weights of the run, on the CPU, ready to predict: `.eval()` is called.
 
         Args:
             name: `weights`, `last` or `best`.
@@ -112,7 +121,7 @@ class Run:
                     f"this one's of {tuple(expected[tensor].shape)}"
                 )
         model.load_state_dict(tensors)
-        return model
+        return model.eval()
 
     def write(self) -> None:
         """Write what the run is made from."""
@@ -127,6 +136,7 @@ class Run:
                 "mean_image": self.preparation.mean_image is not None,
             },
             "compute": asdict(self.compute),
+            "images": self.images,
             "versions": self.versions,
         }
         write(self.path / "network.net", f"{self.network}\n".encode())
@@ -157,7 +167,7 @@ def create_run(
     if path is None:
         path = _next(Path("runs"), network.name or "network", Path(splits.source).resolve().stem)
     else:
-        _claim(path)
+        _make(path)
     run = Run(
         path,
         network,
@@ -167,6 +177,7 @@ def create_run(
         splits.fingerprint,
         splits.train.classes,
         compute,
+        splits.train.volume,
     )
     run.write()
     return run
@@ -193,6 +204,7 @@ def open_run(path: str | Path) -> Run:
             mean_image=read_tensors(mean)[0]["mean"].numpy() if given["mean_image"] else None,
         )
         compute = Compute(**about["compute"])
+        images = Volume(*map(int, about["images"]))
         data, classes = str(about["data"]), tuple(map(str, about["classes"]))
         fingerprint = str(about["fingerprint"])
         made_by = {str(what): str(version) for what, version in about["versions"].items()}
@@ -213,7 +225,9 @@ def open_run(path: str | Path) -> Run:
         raise RunError(f"{path / file} cannot be used: {reason}") from None
     if (preparation.input, len(classes)) != (network.input, network.output.depth):
         raise RunError(f"{path}: run.json and network.net are of different networks")
-    return Run(path, network, recipe, preparation, data, fingerprint, classes, compute, made_by)
+    return Run(
+        path, network, recipe, preparation, data, fingerprint, classes, compute, images, made_by
+    )
 
 
 def lasting(source: str) -> str:
@@ -222,18 +236,32 @@ def lasting(source: str) -> str:
     return str(path.resolve()) if source not in ("digits", *SETS) and path.exists() else source
 
 
-def _claim(path: Path) -> None:
+def check_new(path: Path) -> None:
+    """See that a folder, if it is there, is free for a run.
+
+    Raises:
+        RunError: it holds something, or is no folder.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        filled = {each.name.removesuffix(".new") for each in path.iterdir()} - BEFORE_A_RUN
+        held = (
+            {each.name.removesuffix(".new") for each in path.iterdir()} if path.exists() else set()
+        )
     except OSError as reason:
         raise RunError(f"{path} cannot be a run folder: {reason.strerror}") from None
-    if (path / "run.json").exists():
+    if "run.json" in held:
         raise RunError(
             f"{path} already holds a run: go on with it by --resume {path}, or name another folder"
         )
-    if filled:
+    if held - BEFORE_A_RUN:
         raise RunError(f"{path} is not empty: name another folder")
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise RunError(f"{path} cannot be a run folder: {reason.strerror}") from None
+    check_new(path)
 
 
 def _next(folder: Path, *names: str) -> Path:

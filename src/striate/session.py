@@ -169,11 +169,15 @@ def resume(
         data=lasting(source) if source else run.data,
         fingerprint=splits.fingerprint,
         compute=replace(compute, threads=min(compute.threads, torch.get_num_threads())),
+        images=splits.train.volume,
         versions=versions(),
     )
     model = initial(now.network, now.recipe, splits.train, now.preparation)
     state = State(now.compute.place(model), now.recipe)
     warnings = restore(now, state, accept=accept, writes=ranks.first)
+    done = len(state.progress.errors)
+    if done > now.recipe.epochs:
+        raise RunError(f"{run.path} has {done} epochs done: epochs={now.recipe.epochs} is too few")
     for what, version in now.versions.items():
         if run.versions.get(what) != version:
             before = run.versions.get(what, "an unknown version")

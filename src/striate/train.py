@@ -119,7 +119,9 @@ def train(
                 raise not_finite(state, parts, compute, epoch, loss / count)
             if recipe.clip:
                 nn.utils.clip_grads_with_norm_(trained, recipe.clip, norm)
-            rate = factor(recipe, progress.step / end) * plateau_factor(recipe, progress.errors)
+            # A step's rate is that of its middle: neither the first nor the last is for nothing.
+            rate = factor(recipe, (progress.step + 0.5) / end)
+            rate *= plateau_factor(recipe, progress.errors)
             rate *= progress.lowered
             state.optimiser.set_rate(rate)
             state.optimiser.step()

@@ -146,7 +146,7 @@ def _part(kept: Run, source: str, split: str | None, tell: Tell) -> Part:
     from striate.data.others import Part, load_others, relabelled
 
     if split is None:
-        input, resize = kept.network.input, kept.recipe.resize
+        input, resize = kept.network.input, kept.resize
         return load_others(source, classes=kept.classes, input=input, resize=resize, tell=tell)
     splits = kept.splits(source, tell=tell)
     images = relabelled(getattr(splits, split), kept.classes, source)

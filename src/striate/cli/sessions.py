@@ -65,14 +65,17 @@ def begun(
     from striate.data import load
     from striate.draw.progress import working
     from striate.network import read
+    from striate.runs import check_new
     from striate.session import begin
 
     network = read(nets[0])
     recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
+    compute = choose(network, max(1, recipe.batch // ranks.world), **_wanted(options))
+    if ranks.first and options["folder"] is not None:
+        check_new(options["folder"])  # now, not after an hour of decoding
     with working(console) as tell:
         splits = load(options["data"], input=network.input, resize=recipe.resize, tell=tell)
     _say_unreadable(splits, console)
-    compute = choose(network, max(1, recipe.batch // ranks.world), **_wanted(options))
     with memory_explained(network, recipe.batch):
         return begin(options["folder"], network, splits, recipe, compute, ranks=ranks)
 

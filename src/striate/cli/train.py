@@ -125,7 +125,7 @@ def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str,
     from striate.draw.curve import panels
     from striate.draw.history import read_history
     from striate.draw.progress import progress
-    from striate.records import Ended, to_json
+    from striate.records import Ended, Warned, to_json
 
     records: Iterable[Record] = session.records(
         workers=_workers(session, options["workers"]),
@@ -136,6 +136,9 @@ def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str,
         records = board(records, session.run.path / "tensorboard")
     if ranks.first:
         records = progress(records, console)
+    if options["as_json"] and ranks.first:
+        for file in session.splits.unreadable:
+            print(to_json(Warned(0, f"passed over {file.path}: {file.reason}", 0.0)))
     with _stopping(session):
         for record in records:
             if options["as_json"] and ranks.first:

@@ -148,10 +148,16 @@ def prepare(network: Network, splits: Splits, normalisation: str = "channels") -
         if (found := network.steps[step].volume) != (1, 1, classes):
             raise DataError(
                 f"{splits.source} has {classes} classes, but {what} ends in a volume of "
-                f"{found}: let its text end in fc-{classes} softmax"
+                f"{found}: let its text end in fc-{classes} softmax "
+                "(`striate print NET > mine.net` writes the text of one that comes along)"
             )
     if not network.account().totals.parameters:
         raise DataError("the network has no weights or biases, so that there is nothing to learn")
+    if classes < 2:
+        raise DataError(
+            f"{splits.source} has one class alone, {train.classes[0]}: there is nothing to tell "
+            "apart; a folder of images holds a folder for each class"
+        )
     if len(train) < 2:
         raise DataError(f"{splits.source} has {len(train)} training image: too few to learn from")
     return _measured(train, input, normalisation)

@@ -52,7 +52,9 @@ def panels(
     Args:
         what: `loss`, `error`, `rate`.
     """
-    epochs = max(1, round(history.epochs))
+    # A run whose recipe was changed may have gone farther than it says.
+    reached = [epoch for points in (history.losses, history.errors) for epoch, _ in points]
+    epochs = math.ceil(max([1, history.epochs, *reached]) - 1e-9)
     errors = [(epoch, 100 * error) for epoch, error in history.validation_errors]
     known = {
         "loss": _Panel("training loss", "cyan", history.losses, epochs, logarithmic=True),

@@ -143,7 +143,9 @@ class _Sums:
 
 
 def _opening(record: Started) -> str:
-    placed = "" if record.images == record.input else f", in {record.input}"
+    placed = "" if record.images == record.input else f", centred in {record.input}"
+    if record.images.height > record.input.height or record.images.width > record.input.width:
+        placed = f", cut to {record.input}"
     first = f"; goes on after step {record.step:,}" if record.step else ""
     ranks = f"; {record.ranks} processes" if record.ranks > 1 else ""
     return (

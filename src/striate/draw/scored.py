@@ -50,7 +50,9 @@ class Scored:
     def figures(self) -> list[tuple[str, str]]:
         """Pairs of what was measured and its value."""
         found = []
-        for number, top in enumerate(self.tops):
+        # Of five classes, the class is among the first five always.
+        telling = [top for top in self.tops if top < len(self.summary.classes)]
+        for number, top in enumerate(telling or self.tops[:1]):
             rate = self.summary.errors[top]
             words = "95% interval " if number == 0 else ""
             found.append((f"top-{top} error", f"{rate.fraction:.2%} ({words}{between(rate)})"))

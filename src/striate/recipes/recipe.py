@@ -258,11 +258,34 @@ def known(name: str) -> str:
         RunError: there is none of that name; the nearest is named.
     """
     if name not in SETTINGS:
+        if name.lower() in MEANT:
+            raise RunError(
+                f"recipe: there is no setting {name!r}; did you mean {MEANT[name.lower()]}?"
+            )
         raise RunError(f"recipe: there is no setting {name!r}; {nearest(name, SETTINGS)}")
     return name
 
 
 SHORT = {"lr": "learning_rate"}
+# What other tools call it.
+MEANT = {
+    "optimizer": "rule",
+    "optimiser": "rule",
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "batch_size": "batch",
+    "scheduler": "schedule",
+    "lr_scheduler": "schedule",
+    "warmup": "warm_up",
+    "ema": "average",
+    "grad_clip": "clip",
+    "init": "initialisation",
+    "num_epochs": "epochs",
+    "alpha": "memory",
+    "rho": "memory",
+    "eps": "epsilon",
+    "crop": "scale",
+}
 NAMES: dict[str, Collection[str]] = {
     "rule": RULES,
     "schedule": SCHEDULES,
