@@ -17,13 +17,16 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import machine
+
+from striate import __version__
 
 BENCH = Path(__file__).resolve().parent
 
 
-def trained(network: str, arguments: list[str], seed: int) -> dict[str, float]:
+def trained(network: str, arguments: list[str], seed: int) -> dict[str, Any]:
     """A run's test error, the number of images it was measured on, its threads and its seconds."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -47,35 +50,40 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=5)
     given = options.parse_args()
     arguments = ["--data", given.data, "--recipe", given.recipe]
+    data = Path(given.data).name
+    said = ["striate train", given.network, "--data", data, "--recipe", given.recipe, *given.set]
     for setting in given.set:
         arguments += ["--set", setting]
     runs = []
     for seed in range(given.seeds):
         runs.append(trained(given.network, arguments, seed))
         print(runs[-1], flush=True)
+    stem = re.sub(r"[^a-z0-9]+", "-", f"seeds {given.network} {data} {given.recipe}".lower())
+    text = report(f"{given.network} on {data}, recipe {given.recipe}", " ".join(said), runs)
+    (BENCH / "results" / f"{stem}-{machine.describe()['name']}.md").write_text(text)
+    print(text)
+
+
+def report(title: str, command: str, runs: list[dict[str, Any]]) -> str:
+    """The runs as Markdown."""
     accuracies = [100 * (1 - run["top1_error"]) for run in runs]
     here = machine.describe()
-    data = Path(given.data).name
-    command = f"striate train {given.network} --data {data} --recipe {given.recipe}"
-    said = " ".join([command, *given.set])
     spread = stdev(accuracies) if len(accuracies) > 1 else 0.0
-    text = f"""# {given.network} on {data}, recipe {given.recipe}
-
-`{said}`, seeds 0 to {given.seeds - 1}: test accuracy
-**{mean(accuracies):.3f}%**, standard deviation {spread:.3f}, lowest {min(accuracies):.2f}, highest
-{max(accuracies):.2f}; {runs[0]["count"]:,} test images, scored once, after the last epoch.
-
-{here["processor"]}, {here["cores"]} cores; {here["system"]}; {runs[0]["compute"]}.
-Python {here["python"]}, torch {version("torch")}, striate {version("striate")}. {date.today()}.
-
-| seed | test accuracy, % | seconds, other programs running |
-| ---: | ---: | ---: |
-"""
+    lines = [
+        f"# {title}\n",
+        f"`{command}`, seeds 0 to {len(runs) - 1}: test accuracy",
+        f"**{mean(accuracies):.3f}%**, standard deviation {spread:.3f},",
+        f"lowest {min(accuracies):.2f}, highest {max(accuracies):.2f};",
+        f"{runs[0]['count']:,} test images, scored once, after the last epoch.\n",
+        f"{here['processor']}, {here['cores']} cores; {here['system']}; {runs[0]['compute']}.",
+        f"Python {here['python']}, torch {version('torch')}, striate {__version__}.",
+        f"{date.today()}.\n",
+        "| seed | test accuracy, % | seconds, other programs running |",
+        "| ---: | ---: | ---: |",
+    ]
     for run, accuracy in zip(runs, accuracies, strict=True):
-        text += f"| {run['seed']} | {accuracy:.2f} | {run['seconds']:.0f} |\n"
-    stem = re.sub(r"[^a-z0-9]+", "-", f"seeds {given.network} {data} {given.recipe}".lower())
-    (BENCH / "results" / f"{stem}-{here['name']}.md").write_text(text)
-    print(text)
+        lines.append(f"| {run['seed']} | {accuracy:.2f} | {run['seconds']:.0f} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
