@@ -1,10 +1,10 @@
 """Deeper plain networks train worse, residual ones do not: the lecture's point, from real runs.
 
-    python bench/residual.py --data ../shared/data/cifar10-jpeg.zip [--epochs 12 --images 1000]
+    python bench/residual.py --data ../shared/data/cifar10-jpeg.zip [--epochs 16 --images 1000]
 
 He et al. 2015 (arXiv:1512.03385, figure 6) at a small budget: plain20, plain56, resnet20, resnet56
-on some CIFAR-10 images of each class. So short a run wants half of the paper's rate and a warm-up,
-for all four. The runs stay in build/residual; the chart goes to docs/.
+on some CIFAR-10 images of each class. So short a run wants half of the paper's batch and rate, and
+a warm-up, for all four. The runs stay in build/residual; the chart goes to docs/.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
     """Train what has not been trained yet, score, draw."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--data", type=Path, required=True)
-    options.add_argument("--epochs", type=int, default=12)
+    options.add_argument("--epochs", type=int, default=16)
     options.add_argument("--images", type=int, default=1000, help="of each class")
     given = options.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def main() -> None:
             continue
         striate(
             "train", name, "--data", str(data), "--recipe", "resnet-cifar-2015",
-            "--epochs", str(given.epochs), "--set", "lr=0.05", "--set", "warm_up=0.1",
+            "--epochs", str(given.epochs), "--set", "batch=64", "lr=0.05", "warm_up=0.1",
             "--run", str(run),
         )  # fmt: skip
     chart = ROOT / "docs" / "images" / "residual.svg"

@@ -216,12 +216,12 @@ def test_the_command_writes_what_the_name_ends_in(tmp_path: Path) -> None:
         assert (done.exit_code, done.output) == (0, "")
         assert file.read_bytes().startswith(begins)
     page = file.read_text("utf-8")
-    assert "<svg" in page and f"<td>{runs[1]}</td><td>3</td><td>20.00%</td>" in page
+    assert "<svg" in page and "<td>b/run</td><td>3</td><td>20.00%</td>" in page
     assert not any(far in page for far in ("<script", "<link", "src=", "@import"))
     done = CliRunner().invoke(command, [*runs, "--to", str(tmp_path / "curve.csv")])
     rows = (tmp_path / "curve.csv").read_text("utf-8").splitlines()
     assert rows[0] == "run,curve,epoch,value"
-    assert rows[1] == f"{runs[0]},training loss,0.25,2.0"
+    assert rows[1] == "a/run,training loss,0.25,2.0"
     assert len(rows) == 1 + 2 * (2 * EPOCHS * STEPS + 3 * EPOCHS)
 
 

@@ -35,7 +35,7 @@ def in_terminal(records: Iterable[Record], width: int) -> str:
 def test_without_a_terminal_each_epoch_is_a_line() -> None:
     """Whole ones, however narrow whatever is there says it is."""
     assert shown(told([2.0, 1.0, 0.5, 0.25], [0.25, 0.125])) == [
-        "2,345 parameters; 48 images of 4x4x1, in 8x8x1; 12 more held out for validation",
+        "2,345 parameters; 48 images of 4x4x1, centred in 8x8x1; 12 more held out for validation",
         "on cpu, 1 thread, float32",
         "epoch 1/2  loss 1.0000  accuracy  50.0%  validation  75.0%  10 images/s",
         "epoch 2/2  loss 0.2500  accuracy  50.0%  validation  87.5%  10 images/s",

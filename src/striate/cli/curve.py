@@ -37,13 +37,7 @@ def command(runs: tuple[Path, ...], what: tuple[str, ...], to: Path | None) -> N
 
     if to and to.suffix.lower() not in ENDINGS:
         raise click.UsageError(f"{to} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
-    # Folders of the same name are told apart by their whole paths.
-    names = [path.resolve().name for path in runs]
-    unique = len(set(names)) == len(names)
-    histories = [
-        read_history(path, name if unique else str(path))
-        for path, name in zip(runs, names, strict=True)
-    ]
+    histories = [read_history(path, name) for path, name in zip(runs, _names(runs), strict=True)]
     what = tuple(dict.fromkeys(what)) or ("loss", "error")
     if to is None:
         console = Console()
@@ -58,3 +52,13 @@ def command(runs: tuple[Path, ...], what: tuple[str, ...], to: Path | None) -> N
             plots.write(to, curve_page(histories, what))
         case ending:
             plots.write(to, plots.image(plots.curves(histories, what), ending[1:]))
+
+
+def _names(runs: tuple[Path, ...]) -> list[str]:
+    """The ends of their paths, as long as it takes to tell the runs apart."""
+    paths = [path.resolve().parts for path in runs]
+    for length in range(1, max(map(len, paths))):
+        names = ["/".join(parts[-length:]) for parts in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    return names

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 INK, FAINT, GRID = "#333333", "#767676", "#E4E4E4"
 TEXT = 9  # points
+LONGEST = 28  # characters of a label
 SMALLEST = 1e-6  # on a logarithmic scale; float32's cross-entropy may well be 0
 STEPWISE = {"losses": 80, "rates": 1000}  # points across a chart; a batch's loss is mostly noise
 TRANSIENT = 0.2  # of a run; its errors may leave the chart at the top, for the rest to be readable
@@ -82,6 +83,11 @@ def curves(histories: Sequence[History], what: Sequence[str] = ("loss", "error")
     return drawn
 
 
+def _short(name: str) -> str:
+    """The end of a long name: a label must leave room for the chart."""
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+
+
 def _draw(axes: Axes, panel: Panel, histories: Sequence[History]) -> None:
     ends: list[tuple[float, str, str]] = []
     largest = last = 0.0
@@ -102,7 +108,7 @@ def _draw(axes: Axes, panel: Panel, histories: Sequence[History]) -> None:
             last = max(last, xs[-1])
             largest = max([largest, *(y for x, y in points if x >= panel.transient * xs[-1])])
             if style == "-" or len(histories) == 1:
-                said = name.partition(",")[0] if len(histories) == 1 else history.name
+                said = name.partition(",")[0] if len(histories) == 1 else _short(history.name)
                 ends.append((ys[-1], f"{said} {panel.form.format(ys[-1])}", colour))
     if not last:
         names = ", ".join(history.name for history in histories)
