@@ -190,6 +190,8 @@ def open_run(path: str | Path) -> Run:
         RunError: a file of it is missing or damaged; the message names it.
     """
     path = Path(path)
+    if not path.exists():
+        raise RunError(f"there is no run at {path}")
     if not (path / "run.json").is_file():
         raise RunError(f"{path} is not a run folder: it holds no run.json")
     file = "run.json"
