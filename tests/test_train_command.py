@@ -128,7 +128,7 @@ def test_settings_may_follow_set_and_stand_before_it(striate: Striate) -> None:
         (["[8x8x1] fc-9", "--data", "digits"], 1, "10 classes"),
         ([NET, "--data", "digits", "--exact", "--precision", "bfloat16"], 1, "leave out bfloat16"),
         ([NET, "--data", "digits", "--device", "gpu"], 1, "there is no device 'gpu' here"),
-        (["--resume", "nowhere"], 1, "nowhere is not a run folder: it holds no run.json"),
+        (["--resume", "nowhere"], 1, "there is no run at nowhere"),
         (["--resume", "."], 1, ". is not a run folder"),
     ],
 )
