@@ -124,6 +124,7 @@ def killed_until_done(path: Path, workers: int, longest: float, chance: random.R
 def kills(folder: Path, count: int, workers: tuple[int, ...], seed: int) -> dict[str, int]:
     """Kill runs until there were `count` kills; every run must come to the same end."""
     chance = random.Random(seed)
+    train(folder / "warm", 0, every=0.0)  # PyTorch imports a great deal at its first step
     reference = folder / "reference"
     began = time.monotonic()
     _, status = os.waitpid(forked(lambda: train(reference, 0, every=0.0)), 0)
