@@ -91,7 +91,7 @@ def test_a_killed_process_costs_no_more_than_some_steps(
     os.kill(max(workers(process.pid)), signal.SIGKILL)
     records = ended(process)
     starts = [each["step"] for each in records if each["record"] == "Started"]
-    assert len(starts) == 2 and int(str(starts[1])) >= 19
+    assert len(starts) >= 2 and int(str(starts[1])) >= 19
     assert losses(records) == losses(pair[1])
 
 
