@@ -104,7 +104,7 @@ def command(
     with working(console) as tell:
         split = split or _split(runs[0], data, tell)
         for kept in runs:
-            wanted = kept.network.input, kept.recipe.resize, kept.classes
+            wanted = kept.network.input, kept.recipe.resize, kept.resize, kept.classes
             if wanted not in loaded:
                 loaded[wanted] = _part(kept, source, split, tell)
             predictions.append(_predicted(kept, loaded[wanted].images, views, tell))
