@@ -24,7 +24,8 @@ SLOW = (
 
 # Each floor may import those before it.
 FLOORS = [
-    ["errors", "disk"],
+    ["errors"],
+    ["disk"],
     ["layers"],
     ["tree"],
     ["notation"],

@@ -306,10 +306,14 @@ LABELS = RANDOM.integers(0, 10, COUNT)
 SAMPLES = RANDOM.permutation(1000)[:COUNT]
 
 
+def augmenting(colours: np.ndarray | None = None, **settings: Any) -> Augmentation:
+    return Augmentation(PREPARATION, Recipe(**settings), colours)
+
+
 def made(
     settings: dict[str, Any], which: slice | list[int] = slice(None), epoch: int = 1, **more: Any
 ) -> Batch:
-    each = Augmentation(PREPARATION, **settings, **more)
+    each = augmenting(**settings, **more)
     return each(PIXELS[which], LABELS[which], SAMPLES[which], epoch)
 
 
@@ -373,7 +377,7 @@ def test_with_both_mixings_each_image_has_one_of_them() -> None:
 @pytest.mark.parametrize("settings", [*SETTINGS, *MIXING, EVERYTHING], ids=str)
 def test_all_runs_where_the_images_lie(settings: dict[str, Any]) -> None:
     """A device that computes nothing refuses to be mixed with another."""
-    each = Augmentation(PREPARATION, **settings)
+    each = augmenting(**settings)
     batch = each(PIXELS, LABELS, SAMPLES, 1, "meta")
     assert batch.images.device.type == batch.labels.device.type == "meta"
     assert batch.images.shape == (COUNT, 3, 8, 8)
@@ -382,7 +386,7 @@ def test_all_runs_where_the_images_lie(settings: dict[str, Any]) -> None:
 def test_smaller_images_are_centred_before_they_are_cut() -> None:
     pixels = np.full((2, 4, 8, 3), 255, dtype=np.uint8)
     for settings in ({"area": (1.0, 1.0), "aspect": (1.0, 1.0)}, {"scale": (8.0, 8.0)}):
-        batch = Augmentation(PREPARATION, **settings)(pixels, LABELS[:2], SAMPLES[:2], 1)
+        batch = augmenting(**settings)(pixels, LABELS[:2], SAMPLES[:2], 1)
         assert torch.allclose(batch.images, PREPARATION(pixels), atol=1e-4)
 
 
@@ -402,16 +406,7 @@ def test_a_recipe_says_what_is_done() -> None:
     recipe = Recipe(seed=3, flip="random", shift=1, lighting=0.1, area=(0.5, 1.0), mixup=0.2)
     found = augmentation(recipe, PREPARATION, train)
     assert found.colours is not None and found.colours.shape == (3, 3)
-    expected = Augmentation(
-        PREPARATION,
-        found.colours,
-        seed=3,
-        flip="random",
-        shift=1,
-        lighting=0.1,
-        area=(0.5, 1.0),
-        mixup=0.2,
-    )
+    expected = Augmentation(PREPARATION, recipe, found.colours)
     ours, theirs = (each(PIXELS, LABELS, SAMPLES, 1) for each in (found, expected))
     assert torch.equal(ours.images, theirs.images)
     assert augmentation(Recipe(), PREPARATION, train).colours is None

@@ -450,7 +450,7 @@ def test_counting_loads_nothing_slow(python: Run) -> None:
 
 def test_choices_are_those_of_the_library() -> None:
     """The command line repeats the names so that its help need not load what they name."""
-    from striate import compute
+    from striate import compute, keeping
     from striate.account.ledger import CONVENTIONS
     from striate.account.memory import OPTIMISERS, PRECISIONS
     from striate.cli import score, table, train
@@ -466,4 +466,6 @@ def test_choices_are_those_of_the_library() -> None:
     assert set(score.VIEWS) == set(VIEWS)
     offered = {each.name: each.type for each in train.command.params}
     assert set(offered["precision"].choices) == set(compute.PRECISIONS)
+    kept = {each.name: each.default for each in train.command.params}
+    assert kept["save_every"] == keeping.EVERY
     assert set(offered["memory_format"].choices) == set(compute.MEMORY_FORMATS)

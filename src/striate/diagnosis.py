@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def not_finite(
 ) -> NotFinite:
     """The error for a step, with the layer where it begins and the likely reason."""
     step = state.progress.step + 1
-    what = "the gradient" if torch.isfinite(torch.tensor(loss)) else "the loss"
+    what = "the gradient" if isfinite(loss) else "the loss"
     where, reason = _found(state, parts, compute)
     return NotFinite(
         f"{what} is not finite at step {step} (epoch {epoch}): {where}; {reason}. "
@@ -88,7 +89,7 @@ def _first_layer(model: nn.Module, batch: Batch, compute: Compute) -> str | None
     handles = [
         each.register_forward_hook(watch(name))
         for name, each in model.named_modules()
-        if name and not any(True for _ in each.children())
+        if name and not list(each.children())
     ]
     buffers = {name: each.clone() for name, each in model.named_buffers()}
     try:

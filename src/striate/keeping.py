@@ -58,8 +58,10 @@ def keep(
                 case Evaluated():
                     _keep_weights(run, state)
                     due = True
+                case Stopped():
+                    due = True
                 case _:
-                    due = isinstance(record, Stopped)
+                    due = False
             if due:
                 path = _save(run, state, log, last)
                 saved = monotonic()
@@ -187,7 +189,7 @@ def _best_is_right(run: Run, state: State) -> bool:
             found = checkpoints.read(run.checkpoints, progress.ends[progress.best_epoch - 1])
             write_tensors(path, weights_among(found.tensors), {"epoch": str(progress.best_epoch)})
             right = True
-    with suppress(OSError):
+    with suppress(RunError):
         _choose(run)
     return right
 

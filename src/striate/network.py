@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.disk import text_of
 from striate.errors import NotationError, Source
 from striate.expand import expand
 from striate.layers import Layer, Softmax, Volume
@@ -152,15 +153,5 @@ def read(source: str | Path) -> Network:
     if isinstance(source, str) and ("[" in text or "\n" in text):
         return Network.parse(text)
     if isinstance(source, Path) or text.endswith(".net") or "/" in text or os.path.isfile(text):
-        return Network.parse(_file(Path(source)), text)
+        return Network.parse(text_of(Path(source), NotationError), text)
     return zoo.read(text)
-
-
-def _file(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise NotationError(f"{path} cannot be read: it is not a UTF-8 text") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or error
-        raise NotationError(f"{path} cannot be read: {reason}") from None

@@ -57,8 +57,12 @@ def copy(source: Path, target: Path) -> None:
         os.replace(new, target)
         # Where both already lead to the same content, POSIX's rename leaves the new name behind.
         new.unlink(missing_ok=True)
-    except OSError:
-        write(target, source.read_bytes())
+    except OSError:  # a disk that cannot link
+        try:
+            content = source.read_bytes()
+        except OSError as reason:
+            raise RunError(f"{source} cannot be read: {reason.strerror}") from None
+        write(target, content)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:

@@ -20,7 +20,7 @@ def choice(name: str, values: Iterable[str], default: str, help: str) -> Decorat
     )
 
 
-SETTING = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+SETTING = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 
 
 def settings_among(words: Iterable[str], given: Iterable[str]) -> tuple[list[str], dict[str, str]]:
@@ -28,26 +28,14 @@ def settings_among(words: Iterable[str], given: Iterable[str]) -> tuple[list[str
 
     A network's text begins with its input volume or a block, so that it is no setting.
     """
-    settings: dict[str, str] = {}
-
-    def add(name: str, value: str) -> None:
-        if name in settings:
-            raise click.UsageError(f"{name} is set twice")
-        settings[name] = value
+    from striate.recipes import split_settings
 
     for word in given:
-        found = SETTING.fullmatch(word)
-        if not found:
+        if not SETTING.fullmatch(word):
             raise click.UsageError(f"--set takes KEY=VALUE, not {word!r}")
-        add(found[1], found[2])
-    nets = []
-    for word in words:
-        if found := SETTING.fullmatch(word):
-            add(found[1], found[2])
-        else:
-            nets.append(word)
+    nets = [word for word in words if not SETTING.fullmatch(word)]
     if len(nets) > 1:
         raise click.UsageError(
             f"one network, not {len(nets)} words: put a text in quotes: {' '.join(nets)!r}"
         )
-    return nets, settings
+    return nets, split_settings([*given, *filter(SETTING.fullmatch, words)])

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.build import Fit
-from striate.data.cache import Decoded, Mixed, decoded
+from striate.data.build import Fit, Mixed
+from striate.data.cache import Decoded, decoded
 from striate.data.decode import WORDS, decode
 from striate.data.files import UNSPLIT, Listing
 from striate.data.images import Chosen, Images, Splits, Unreadable, hold_out

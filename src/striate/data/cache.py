@@ -217,6 +217,3 @@ def _decoded(listing: Listing, fit: Fit, built: Built, pixels: Pixels | None) ->
         pixels = Streamed(listing.reader, chosen, fit, built.shape)
     digests = np.frombuffer(built.digests, np.uint8).reshape(-1, DIGEST)
     return Decoded(pixels, positions, digests, built.unreadable)
-
-
-__all__ = ["Decoded", "Mapped", "Mixed", "decoded"]

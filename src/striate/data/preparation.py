@@ -16,9 +16,9 @@ from striate.data.measure import margins, moments
 from striate.errors import DataError, one_of
 from striate.layers.volume import Volume
 from striate.network import Network
+from striate.recipes.recipe import NORMALISATIONS
 
 Device = torch.device | str
-NORMALISATIONS = ("channels", "mean", "mean-image", "centred", "none")
 
 
 @dataclass(frozen=True, eq=False)

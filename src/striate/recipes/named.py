@@ -7,6 +7,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from striate.disk import text_of
 from striate.errors import RunError, nearest
 from striate.recipes.recipe import Recipe
 from striate.recipes.text import from_toml
@@ -28,19 +29,9 @@ def read(source: str | Path) -> Recipe:
     """
     text = str(source)
     if isinstance(source, Path) or text.endswith(".toml") or "/" in text or os.path.isfile(text):
-        return from_toml(_file(Path(source)), text)
+        return from_toml(text_of(Path(source), RunError), text)
     plain = re.sub(r"[_ ]", "-", text.strip().lower())
     if plain not in names():
         raise RunError(f"there is no file and no recipe named {text!r}; {nearest(plain, names())}")
     name = f"{plain}.toml"
     return from_toml(resources.files(__package__).joinpath(name).read_text("utf-8"), name)
-
-
-def _file(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise RunError(f"{path} cannot be read: it is not a UTF-8 text") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(f"{path} cannot be read: {reason}") from None

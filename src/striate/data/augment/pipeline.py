@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,6 @@ from striate.data.augment.geometry import (
     AREA_DRAWS,
     ASPECT,
     Draws,
-    Range,
     alternated,
     area_cropped,
     enlarged,
@@ -30,6 +29,7 @@ from striate.data.measure import components
 from striate.data.order import draws
 from striate.data.preparation import Device, Preparation
 from striate.errors import RunError
+from striate.recipes import Recipe
 
 # Each change has numbers of its own, so that one more leaves the others as they are. Another
 # numbering would change what recipes give.
@@ -45,25 +45,13 @@ class Augmentation:
 
     Attributes:
         preparation: what is done without any change.
+        recipe: of which the settings of augmentation and the seed are read.
         colours: the principal components that `lighting` needs.
-        seed, ...: settings by the names that they have in a recipe.
     """
 
     preparation: Preparation
+    recipe: Recipe = Recipe()
     colours: NDArray[np.float64] | None = None
-    seed: int = 0
-    flip: str = "none"
-    shift: int = 0
-    padding: str = "zeros"
-    scale: Range | None = None
-    area: Range | None = None
-    aspect: Range | None = None
-    lighting: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    cutout: int = 0
-    mixup: float = 0.0
-    cutmix: float = 0.0
 
     def __call__(
         self,
@@ -85,19 +73,20 @@ class Augmentation:
         Raises:
             DataError: the images have another depth than the network takes.
         """
-        chance = partial(draws, self.seed, epoch, samples)
+        recipe = self.recipe
+        chance = partial(draws, recipe.seed, epoch, samples)
         images = self._framed(self.preparation.planes(pixels, device), chance)
-        if self.flip == "random":
+        if recipe.flip == "random":
             images = flipped(images, chance(1, stream=FLIP))
-        elif self.flip == "alternating":
-            images = alternated(images, draws(self.seed, 0, samples, 1, stream=FLIP), epoch)
+        elif recipe.flip == "alternating":
+            images = alternated(images, draws(recipe.seed, 0, samples, 1, stream=FLIP), epoch)
         images = self.preparation.normalised(self._coloured(images, chance))
-        if self.shift:
-            images = shifted(images, chance(2, stream=SHIFT), self.shift, self.padding)
-        if self.cutout:
-            images = cut_out(images, chance(2, stream=CUTOUT), self.cutout)
+        if recipe.shift:
+            images = shifted(images, chance(2, stream=SHIFT), recipe.shift, recipe.padding)
+        if recipe.cutout:
+            images = cut_out(images, chance(2, stream=CUTOUT), recipe.cutout)
         given = torch.from_numpy(np.require(labels, requirements="W")).to(images.device)
-        if not self.mixup and not self.cutmix:
+        if not recipe.mixup and not recipe.cutmix:
             return Batch(images, given)
         images, share = self._mixed(images, chance(4, stream=MIX))
         return Batch(images, given, partners(given), share)
@@ -106,35 +95,35 @@ class Augmentation:
         """The part of each image that the network sees, in the size of its input."""
         input = self.preparation.input
         size = input.height, input.width
-        if self.area:
-            aspect = self.aspect or ASPECT
+        if self.recipe.area:
+            aspect = self.recipe.aspect or ASPECT
             drawn = chance(AREA_DRAWS, stream=FRAME)
-            return area_cropped(enlarged(images, size), drawn, size, self.area, aspect)
-        if self.scale:
-            return scaled(enlarged(images, size), chance(3, stream=FRAME), size, self.scale)
+            return area_cropped(enlarged(images, size), drawn, size, self.recipe.area, aspect)
+        if self.recipe.scale:
+            return scaled(enlarged(images, size), chance(3, stream=FRAME), size, self.recipe.scale)
         return self.preparation.fitted(images)
 
     def _coloured(self, images: Tensor, chance: partial[Draws]) -> Tensor:
-        if not (self.lighting or self.brightness or self.contrast):
+        if not (self.recipe.lighting or self.recipe.brightness or self.recipe.contrast):
             return images
         images = images.float()
-        if self.lighting and self.colours is not None:
+        if self.recipe.lighting and self.colours is not None:
             drawn = chance(len(self.colours), stream=LIGHTING)
-            images = lit(images, drawn, self.lighting, self.colours)
-        if self.brightness:
-            images = brightened(images, chance(1, stream=BRIGHTNESS), self.brightness)
-        if self.contrast:
-            images = contrasted(images, chance(1, stream=CONTRAST), self.contrast)
+            images = lit(images, drawn, self.recipe.lighting, self.colours)
+        if self.recipe.brightness:
+            images = brightened(images, chance(1, stream=BRIGHTNESS), self.recipe.brightness)
+        if self.recipe.contrast:
+            images = contrasted(images, chance(1, stream=CONTRAST), self.recipe.contrast)
         return images
 
     def _mixed(self, images: Tensor, drawn: Draws) -> tuple[Tensor, Tensor]:
         """By mixup or cutmix; where both are set, each image by one of them, with equal chances."""
-        if not self.cutmix:
-            return mixed_up(images, drawn, self.mixup)
-        if not self.mixup:
-            return cut_mixed(images, drawn, self.cutmix)
-        whole, whole_share = mixed_up(images, drawn, self.mixup)
-        part, part_share = cut_mixed(images, drawn, self.cutmix)
+        if not self.recipe.cutmix:
+            return mixed_up(images, drawn, self.recipe.mixup)
+        if not self.recipe.mixup:
+            return cut_mixed(images, drawn, self.recipe.cutmix)
+        whole, whole_share = mixed_up(images, drawn, self.recipe.mixup)
+        part, part_share = cut_mixed(images, drawn, self.recipe.cutmix)
         by_part = torch.from_numpy(drawn[:, 3] < 0.5).to(images.device)
         return (
             torch.where(by_part[:, None, None, None], part, whole),
@@ -142,28 +131,24 @@ class Augmentation:
         )
 
 
-def augmentation(recipe: object, preparation: Preparation, images: Images) -> Augmentation:
+def augmentation(recipe: Recipe, preparation: Preparation, images: Images) -> Augmentation:
     """The augmentation that a recipe's settings ask for, measured on the training images.
 
     Raises:
         RunError: the settings do not go with each other or with the images.
     """
-    chosen = {each.name: getattr(recipe, each.name) for each in fields(Augmentation)[2:]}
-    made = Augmentation(preparation, **chosen)
     height, width, _ = preparation.input
     have = max(images.volume.height, height), max(images.volume.width, width)
     least = min(have) * max(height / have[0], width / have[1])
-    if made.scale and made.scale[0] < least:
+    if recipe.scale and recipe.scale[0] < least:
         raise RunError(
-            f"recipe: scale begins at {made.scale[0]:g} pixels, but from images of "
+            f"recipe: scale begins at {recipe.scale[0]:g} pixels, but from images of "
             f"{images.volume} the network's {height}x{width} need at least {least:g}"
         )
-    if made.shift and made.padding == "reflect" and made.shift >= min(height, width):
+    if recipe.shift and recipe.padding == "reflect" and recipe.shift >= min(height, width):
         raise RunError(
-            f"recipe: a shift of {made.shift} pixels needs padding 'zeros': a border cannot be "
+            f"recipe: a shift of {recipe.shift} pixels needs padding 'zeros': a border cannot be "
             f"reflected farther than the images of {height}x{width} reach"
         )
-    if not made.lighting:
-        return made
-    colours = components(images, preparation.input.depth)
-    return Augmentation(preparation, colours, **chosen)
+    colours = components(images, preparation.input.depth) if recipe.lighting else None
+    return Augmentation(preparation, recipe, colours)
