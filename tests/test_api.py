@@ -37,6 +37,7 @@ FLOORS = [
     ["modules"],
     ["initialise", "kinds"],
     ["build", "data"],
+    ["fast"],
     ["compute", "ranks", "rules", "schedules", "whitening"],
     ["evaluate"],
     ["state"],
@@ -47,6 +48,7 @@ FLOORS = [
     ["runs"],
     ["keeping"],
     ["session"],
+    ["probe"],
     ["draw"],
     ["comparison"],
     ["cli"],
@@ -55,6 +57,7 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITH_TORCH = {
     *("modules", "initialise", "kinds", "build", "data", "compute", "ranks", "rules", "whitening"),
+    *("fast", "probe"),
     *("evaluate", "state", "diagnosis", "train", "storage", "checkpoints", "runs", "session"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def test_a_small_network_computes_in_float32_on_one_thread(exact: bool) -> None:
 
 @pytest.mark.usefixtures("fast")
 def test_a_large_one_computes_as_fast_as_the_machine_can() -> None:
-    assert choose(LARGE, 32) == Compute("cpu", "bfloat16", "channels_last", 2)
+    assert choose(LARGE, 32) == Compute("cpu", "bfloat16", "channels_last", 2, "fused")
     assert choose(LARGE, 32, exact=True) == Compute("cpu", "float32", "contiguous", 2)
 
 
@@ -74,6 +75,7 @@ def test_what_a_person_says_is_taken() -> None:
     ("options", "message"),
     [
         ({"precision": "bfloat16", "exact": True}, "exact training is in float32: leave out"),
+        ({"engine": "fused", "exact": True}, "by PyTorch's own operations: leave out"),
         ({"device": "tpu"}, "there is no device 'tpu' here: "),
         ({"device": "cuda:999"}, "there is no device 'cuda:999' here: "),
         ({"device": ""}, "there is no device '' here: "),
@@ -90,6 +92,8 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
         Compute(precision="bfloat15")
     with pytest.raises(StriateError, match="no memory format 'channel_last'"):
         Compute(memory_format="channel_last")
+    with pytest.raises(StriateError, match="no engine 'fuse': did you mean fused"):
+        Compute(engine="fuse")
 
 
 @pytest.mark.parametrize("precision", compute.PRECISIONS)
@@ -98,6 +102,7 @@ def test_it_is_kept_and_read_back_and_said(precision: str, memory_format: str) -
     one = Compute("cpu", precision, memory_format, 3)
     assert Compute(**asdict(one)) == one
     assert str(one) == f"cpu, 3 threads, {precision}, {memory_format.replace('_', ' ')}"
+    assert str(replace(one, engine="fused", reason="so")) == f"{one}, fused: so"
 
 
 def test_a_gpu_says_no_threads() -> None:
@@ -119,3 +124,18 @@ def test_a_model_and_its_images_are_placed_and_computed_as_said() -> None:
     with Compute().autocast():
         assert model(images).dtype == torch.float32
     assert all(each.dtype == torch.float32 for each in model.parameters())
+
+
+@pytest.mark.parametrize("engine", compute.ENGINES)
+def test_every_engine_trains_the_model_s_own_parameters(
+    monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    model = SMALL.build()
+    one = Compute(engine=engine)
+    module = one.training(model)
+    assert {id(each) for each in module.parameters()} == {id(each) for each in model.parameters()}
+    module(
+        torch.randn(2, *(SMALL.input.depth, SMALL.input.height, SMALL.input.width))
+    ).sum().backward()
+    assert all(each.grad is not None for each in model.parameters())

@@ -268,6 +268,7 @@ def test_what_cannot_be_set_is_said(typed: list[str], message: str) -> None:
         ({"schedule": "one-cycle", "warm_up": 0.1}, "one-cycle rises by itself"),
         ({"aspect": (0.75, 1.3)}, "aspect is not used without area"),
         ({"area": (0.1, 1.0), "scale": (256.0, 512.0)}, "two ways to crop"),
+        ({"grow_until": 0.5}, "grow_until is not used without grow_from"),
         ({"padding": "reflect"}, "padding is not used without shift"),
         ({"initialisation": "xaver"}, "did you mean xavier"),
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1, not 1.0"),

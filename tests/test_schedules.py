@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate.recipes import Recipe, names, read
-from striate.schedules import START, epochs_since_lowest, factor, plateau_factor
+from striate.schedules import START, epochs_since_lowest, factor, plateau_factor, side
 
 PART = st.floats(0, 1)
 FINAL = st.floats(0, 1)
@@ -134,3 +134,21 @@ def test_lenet_falls_as_the_papers_global_rate() -> None:
     for number, rate in enumerate(rates):
         for inside in (0, 0.9):
             assert factor(recipe, (number + inside) / 20) == pytest.approx(rate / 0.0005)
+
+
+@given(st.floats(0.1, 1), st.floats(0.01, 1), st.integers(1, 300), st.lists(PART).map(sorted))
+def test_images_grow_in_steps_of_four_pixels_to_their_full_size(
+    start: float, until: float, full: int, at: list[float]
+) -> None:
+    recipe = Recipe(grow_from=start, grow_until=until)
+    sides = [side(recipe, progress, full) for progress in at]
+    assert all(a <= b for a, b in pairwise(sides))
+    assert all(each == full or each % 4 == 0 for each in sides)
+    assert all(0 < each <= full for each in sides)
+    assert side(recipe, until, full) == side(recipe, 1, full) == full
+
+
+def test_the_sizes_of_a_growing_image() -> None:
+    recipe = Recipe(grow_from=0.5)
+    assert [side(recipe, at / 10, 32) for at in range(9)] == [16, 20, 20, 24, 24, 28, 28, 32, 32]
+    assert side(Recipe(), 0, 33) == 33

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from striate.data import prepare, shuffled
 from striate.diagnosis import NotFinite
+from striate.errors import RunError
 from striate.evaluate import score
 from striate.network import read
 from striate.recipes import Recipe
@@ -177,3 +178,25 @@ def test_what_cannot_be_trained_is_said(run: Run, tmp_path: Path, text: str, mes
     assert message in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not folder.exists()
+
+
+def test_images_grow_while_a_network_trains() -> None:
+    """Steps of smaller images, and in the end the same network scores whole ones."""
+    network = read("[8x8x1] conv3-4 bn relu avgpool fc-3 softmax")
+    recipe = Recipe(epochs=5, batch=16, grow_from=0.5, grow_until=0.6)
+    splits = toy.splits()
+    preparation = prepare(network, splits)
+    state = State(initial(network, recipe), recipe)
+    seen: list[int] = []
+    state.model.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[2]))
+    sizes = [seen[-1] for r in train(state, splits, preparation) if isinstance(r, Stepped)]
+    assert sizes[0] == 4 and sizes[-1] == 8
+    assert sizes == sorted(sizes)
+
+
+def test_images_cannot_grow_for_a_network_of_one_size() -> None:
+    recipe = Recipe(grow_from=0.5)
+    with pytest.raises(RunError, match=r"grow_from=0.5 trains on images of 16x16, and the network"):
+        initial(read("[32x32x1] conv3-4 relu fc-3 softmax"), recipe)
+    with pytest.raises(RunError, match="does not fit them"):
+        initial(read("[32x32x1] conv3-4 conv17-2(pad=0) avgpool fc-3 softmax"), recipe)

@@ -1,4 +1,4 @@
-"""The learning rate over a run: pure functions of progress, or of the errors so far.
+"""Rates and image sizes over a run: pure functions of progress, or of the errors so far.
 
 Progress is the fraction of the run's steps that are done, so that a schedule keeps its shape when
 the epochs are changed.
@@ -13,6 +13,7 @@ from striate.recipes import Recipe
 
 # Where one-cycle starts, as a part of its highest rate.
 START = 1 / 25
+GROWN = 0.7  # the progress at which images have their full size
 
 
 def factor(recipe: Recipe, progress: float) -> float:
@@ -60,6 +61,24 @@ def plateau_factor(recipe: Recipe, errors: Iterable[float]) -> float:
         if waited == recipe.knob("patience"):
             found, waited = found * recipe.knob("factor"), 0
     return found
+
+
+def side(recipe: Recipe, progress: float, full: int) -> int:
+    """The height or width of training images at a step, where they grow.
+
+    In a straight line from `grow_from` of the full size to all of it at `grow_until`, in steps of
+    four pixels, so that the sizes are few (Howard's progressive resizing, as in the DAWNBench entry
+    of fast.ai, 2018).
+
+    Args:
+        progress: steps done of all steps, 0 to 1.
+        full: of the network's input, in pixels.
+    """
+    until = GROWN if recipe.grow_until is None else recipe.grow_until
+    if recipe.grow_from is None or progress >= until:
+        return full
+    part = _between(recipe.grow_from, 1.0, progress / until)
+    return min(full, max(1, round(full * part / 4)) * 4)
 
 
 def epochs_since_lowest(errors: Iterable[float]) -> int:

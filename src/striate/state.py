@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from striate.data import Images, Preparation, shuffled
-from striate.errors import RunError
+from striate.errors import NotationError, RunError
 from striate.network import Network
 from striate.recipes import Recipe
 from striate.rules import Average, optimiser
+from striate.schedules import side
 from striate.whitening import IMAGES, first_convolution, whiten
 
 
@@ -64,8 +65,10 @@ def initial(
 
     Raises:
         StateError: there is no such initialisation.
-        RunError: the recipe whitens and there are no images, or the first layer is too small.
+        RunError: the recipe whitens and there are no images, or the first layer is too small; or
+            images are to grow, and the network takes no smaller ones.
     """
+    _check_growth(network, recipe)
     torch.manual_seed(recipe.seed)
     model = network.build(initialisation=recipe.initialisation)
     if recipe.whiten:
@@ -74,6 +77,28 @@ def initial(
         chosen = np.sort(shuffled(len(images), recipe.seed)[:IMAGES])
         whiten(first_convolution(model), preparation(images.pixels[chosen]))
     return model
+
+
+def _check_growth(network: Network, recipe: Recipe) -> None:
+    """Where images grow, the network must be the same one on all their sizes."""
+    if recipe.grow_from is None:
+        return
+    height, width, depth = network.input
+    parameters = network.account().totals.parameters
+    steps = (step / 256 for step in range(257))
+    for size in sorted({(side(recipe, at, height), side(recipe, at, width)) for at in steps}):
+        try:
+            found = network.with_input((*size, depth)).account().totals.parameters
+        except NotationError as reason:
+            why = f"does not fit them: {str(reason).splitlines()[0]}"
+        else:
+            if found == parameters:
+                continue
+            why = "would have other weights: end its text in a pool over all positions, as avgpool"
+        raise RunError(
+            f"recipe: grow_from={recipe.grow_from:g} trains on images of {size[0]}x{size[1]}, "
+            f"and the network {why}"
+        )
 
 
 class State:

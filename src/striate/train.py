@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, interpolate
 from torch.nn.parallel import DistributedDataParallel
 
 from striate.compute import Compute
@@ -22,9 +22,10 @@ from striate.diagnosis import not_finite, scores_not_finite
 from striate.errors import RunError
 from striate.evaluate import ScoresNotFinite, score
 from striate.ranks import ALONE, Ranks, distributed, synchronise
+from striate.recipes import Recipe
 from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Stopped
 from striate.rules import constrain
-from striate.schedules import epochs_since_lowest, factor, plateau_factor
+from striate.schedules import epochs_since_lowest, factor, plateau_factor, side
 from striate.state import Progress, State
 
 
@@ -60,10 +61,11 @@ def train(
     augmented = augmentation(recipe, preparation, splits.train)
     batches = Batches(splits.train, recipe.batch, recipe.seed, ranks.share)
     steps, end = batches.per_epoch, batches.per_epoch * recipe.epochs
-    module: nn.Module = model
     if ranks.world > 1:
         synchronise(model)
-        module = distributed(model)
+    module = compute.training(model)
+    if ranks.world > 1:
+        module = distributed(module)
         _check_shares(ranks, len(splits.train) // steps, recipe.accumulate)
     trained = [each for each in model.parameters() if each.requires_grad]
     _align(progress, steps)
@@ -87,10 +89,12 @@ def train(
         if epochs_since_lowest(progress.errors) >= (recipe.early_stopping or inf):
             break
         model.train()
+        module.train()
         while progress.step < epoch * steps:
             clock.start()
             samples, pixels, labels = next(loaded)
             batch = augmented(pixels, labels, samples, epoch, device)
+            batch = _grown(batch, recipe, (progress.step + 0.5) / end)
             clock.lap("waiting")
 
             _seed(device, recipe.seed, progress.step, ranks.rank)
@@ -151,7 +155,7 @@ def train(
         yield EpochEnded(epoch, progress.step, total_loss / seen, total_wrong / seen, clock.seconds)
         with state.averaged() as averaged, compute.autocast():
             try:
-                held_out = score(averaged, splits.validation, preparation)
+                held_out = score(compute.scoring(averaged), splits.validation, preparation)
             except ScoresNotFinite as reason:
                 raise scores_not_finite(state, reason, epoch) from None
         progress.errors.append(held_out.top1_error)
@@ -161,6 +165,16 @@ def train(
         yield Evaluated(epoch, "validation", held_out, progress.seconds)
     done = len(progress.errors)
     yield Ended(done, progress.step, progress.best_epoch, done < recipe.epochs, clock.seconds)
+
+
+def _grown(batch: Batch, recipe: Recipe, progress: float) -> Batch:
+    """The batch with its images scaled down to the size that they have by now."""
+    full = batch.images.shape[2:]
+    size = [side(recipe, progress, each) for each in full]
+    if size == list(full):
+        return batch
+    images = interpolate(batch.images, size, mode="bilinear", antialias=True)
+    return replace(batch, images=images)
 
 
 class _Clock:

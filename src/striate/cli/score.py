@@ -158,7 +158,7 @@ def _predicted(kept: Run, images: Images, views: str, tell: Tell) -> Predictions
     from striate.evaluate import predict
 
     compute = _compute(kept)
-    model = compute.place(kept.model())
+    model = compute.scoring(compute.place(kept.model()))
     with compute.autocast():
         return predict([model], images, kept.preparation, views=views, tell=tell)
 

@@ -65,18 +65,23 @@ def begun(
     from striate.data import load
     from striate.draw.progress import working
     from striate.network import read
+    from striate.probe import fastest
     from striate.runs import check_new
     from striate.session import begin
 
     network = read(nets[0])
     recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
-    compute = choose(network, max(1, recipe.batch // ranks.world), **_wanted(options))
+    share = max(1, recipe.batch // ranks.world)
+    compute = choose(network, share, **_wanted(options))
     if ranks.first and options["folder"] is not None:
         check_new(options["folder"])  # now, not after an hour of decoding
     with working(console) as tell:
         splits = load(options["data"], input=network.input, resize=recipe.resize, tell=tell)
     _say_unreadable(splits, console)
     with memory_explained(network, recipe.batch):
+        if ranks.world == 1:
+            with working(console) as tell:
+                compute = fastest(network, share, tell=tell, **_wanted(options))
         return begin(options["folder"], network, splits, recipe, compute, ranks=ranks)
 
 
@@ -118,8 +123,11 @@ def resumed(
         )
 
 
+WAYS = ("device", "precision", "memory_format", "engine", "exact")
+
+
 def _wanted(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("device", "precision", "memory_format", "exact")}
+    return {name: options[name] for name in WAYS}
 
 
 SHOWN = 100  # of the files that cannot be read; the run folder names all

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     "stop",
     "Where numbers are no longer finite: stop, or go back and halve the rate.",
 )
-@click.option("--exact", is_flag=True, help="Compute in float32, whatever the machine offers.")
+@click.option("--exact", is_flag=True, help="Compute in float32 by PyTorch's own operations.")
 @click.option(
     "--precision", type=click.Choice(["float32", "bfloat16"]), help="By default the machine's best."
 )
@@ -77,6 +77,12 @@ if TYPE_CHECKING:
     "--memory-format",
     type=click.Choice(["contiguous", "channels_last"]),
     help="By default the machine's best.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["eager", "fused", "compiled"]),
+    help="PyTorch's operations, kernels of runs of layers, or torch.compile; by default the "
+    "machine's best.",
 )
 @click.option(
     "--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ...; by default CUDA where there is one."
@@ -167,7 +173,7 @@ def _judge(session: Session, ranks: Ranks, as_json: bool) -> None:
 
     ranks.told(None)  # the first has written the weights
     run, state = session.run, session.state
-    model = run.compute.place(run.model())
+    model = run.compute.scoring(run.compute.place(run.model()))
     with run.compute.autocast():
         tested = score(model, session.splits.test, run.preparation)
     if not ranks.first:

@@ -49,6 +49,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "cutout": (0, 10**4),
     "mixup": (0, 1000),
     "cutmix": (0, 1000),
+    "grow_from": (0.1, 1),
+    "grow_until": (ABOVE_0, 1),
 }
 
 

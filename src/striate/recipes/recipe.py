@@ -108,6 +108,9 @@ class Recipe:
         brightness, contrast: the most they change, of 1.
         cutout: side of a square that is blanked, in pixels.
         mixup, cutmix: alpha of the Beta distribution of the share.
+        grow_from: images are scaled down to this part of the network's input at the start of
+            training, and grow in a straight line; steps are cheaper while they are small.
+        grow_until: progress at which they have their full size; 0.7 where grow_from is set.
 
     Raises:
         RunError: a number cannot be trained with, or nothing would read it.
@@ -169,6 +172,8 @@ class Recipe:
     cutout: int = 0
     mixup: float = 0.0
     cutmix: float = 0.0
+    grow_from: float | None = None
+    grow_until: float | None = None
 
     def __post_init__(self) -> None:
         for name, known in NAMES.items():
@@ -182,6 +187,8 @@ class Recipe:
             raise RunError("recipe: aspect is not used without area")
         if self.area is not None and self.scale is not None:
             raise RunError("recipe: area and scale are two ways to crop: choose one")
+        if self.grow_from is None and self.grow_until is not None:
+            raise RunError("recipe: grow_until is not used without grow_from")
         if not self.shift and self.padding != "zeros":
             raise RunError("recipe: padding is not used without shift")
         if self.schedule == "one-cycle" and self.warm_up:

@@ -1,0 +1,110 @@
+"""kernels.cpp, compiled for this machine when it is first wanted, kept in the user's cache."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from contextlib import suppress
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from striate.data.folders import cache_folder
+
+FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
+COMPILERS = ("c++", "g++", "clang++")
+NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+
+class NoKernels(Exception):
+    """There are none here; the text says why. PyTorch's own operations do the same, slower."""
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The kernels of this machine, compiled at the first call: some three seconds, once.
+
+    PyTorch's OpenMP is used, so that its threads are not doubled: nothing is linked, the names are
+    found in the process. Where that fails, the kernels run on one thread.
+
+    Raises:
+        NoKernels: no compiler, or none that succeeds.
+    """
+    source = files("striate.fast").joinpath("kernels.cpp").read_bytes()
+    compiler = _compiler()
+    kept = cache_folder() / "kernels" / f"{_mark(source, compiler)}.so"
+    try:
+        found = ctypes.CDLL(str(kept))
+    except OSError:  # not compiled yet, or damaged
+        found = _compiled(compiler, source, kept)
+    for name in ("forward", "backward"):
+        for kind in NAMES.values():
+            getattr(found, f"{name}_{kind}").restype = None
+    return found
+
+
+@cache
+def available() -> bool:
+    """Whether this machine has them."""
+    try:
+        library()
+    except NoKernels:
+        return False
+    return True
+
+
+def _compiler() -> str:
+    for name in (os.environ.get("CXX"), *COMPILERS):
+        if name and (path := shutil.which(name)):
+            return path
+    raise NoKernels("there is no C++ compiler here")
+
+
+def _mark(source: bytes, compiler: str) -> str:
+    """A name for what this compiler makes of this source on this kind of processor."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    processor = [line for line in lines if line.startswith(("model name", "flags", "Features"))][:2]
+    said = [compiler, str(os.stat(compiler).st_mtime_ns), platform.node() if not lines else ""]
+    return hashlib.sha256(source + repr([FLAGS, said, processor]).encode()).hexdigest()[:24]
+
+
+def _compiled(compiler: str, source: bytes, kept: Path) -> ctypes.CDLL:
+    """The kernels, which are kept under a name if that can be written."""
+    arm = platform.machine() in ("arm64", "aarch64")
+    native = ["-mcpu=native"] if arm else ["-march=native", "-mprefer-vector-width=512"]
+    with TemporaryDirectory() as folder:
+        Path(folder, "kernels.cpp").write_bytes(source)
+        result = Path(folder, "kernels.so")
+        for threads in (["-fopenmp"], []):
+            compile_only = [compiler, *FLAGS, *native, *threads, "-c", "kernels.cpp"]
+            link = [compiler, "-shared", "kernels.o", "-o", result.name]
+            try:
+                for command in (compile_only, link):
+                    subprocess.run(
+                        command, check=True, cwd=folder, capture_output=True, text=True, timeout=120
+                    )
+                found = ctypes.CDLL(str(result))
+                break
+            except (OSError, subprocess.SubprocessError) as reason:
+                said = getattr(reason, "stderr", None) or str(reason)
+        else:
+            raise NoKernels(f"{compiler} cannot compile them: {said.strip().splitlines()[-1]}")
+        with suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            aside = kept.with_name(f"{kept.name}.{os.getpid()}")
+            shutil.copy(result, aside)
+            os.replace(aside, kept)
+        return found
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """The ending of the kernels' names for a type of numbers."""
+    return NAMES[dtype]
