@@ -6,7 +6,9 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz crash-test torchrun-test bench seeds residual docs clean
+.PHONY: help setup demo test check fuzz crash-test torchrun-test seeds residual docs clean
+.PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate
+.PHONY: gpu gpu-dry-run
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## (.*)/  make \1	\2/' | expand -t 22
@@ -47,8 +49,22 @@ seeds: $(READY) ## train LeNet-5 on MNIST over five seeds (MNIST=folder)
 residual: $(READY) ## train plain and residual networks of 20 and 56 layers (CIFAR10=file)
 	$(BIN)/python bench/residual.py --data $(or $(CIFAR10),cifar10-jpeg.zip)
 
-bench: $(READY) ## measure the time to start
-	$(BIN)/python bench/startup.py
+CHECKOUTS = AIRBENCH=$(AIRBENCH) HIVERGE=$(HIVERGE) CIFAR10=$(CIFAR10) MNIST=$(MNIST)
+
+bench: $(READY) ## measure all that can be here (CIFAR10=file MNIST=folder AIRBENCH=DIR HIVERGE=DIR)
+	$(CHECKOUTS) $(BIN)/python bench/run.py
+
+bench-startup bench-feeding bench-throughput bench-cifar bench-exact: bench-%: $(READY)
+	$(CHECKOUTS) $(BIN)/python bench/run.py $*
+
+bench-estimate: $(READY) ## how far striate estimate is off over the zoo
+	$(BIN)/python bench/estimate.py
+
+gpu: $(READY) ## on a GPU: correctness, then 20 runs each of airbench, hiverge and ours
+	$(CHECKOUTS) $(BIN)/python bench/run.py gpu
+
+gpu-dry-run: $(READY) ## the same on the CPU with few images
+	$(CHECKOUTS) $(BIN)/python bench/gpu.py --dry-run --data $(or $(CIFAR10),cifar10-jpeg.zip)
 
 # The variable silences a notice about the future of the theme, not about our pages.
 docs: $(READY) ## build the documentation into site/

@@ -20,7 +20,16 @@ def describe() -> dict[str, Any]:
         "memory_gib": round(memory, 1),
         "system": f"{_system()}, kernel {platform.release().split('-')[0]}, {platform.machine()}",
         "python": platform.python_version(),
-    }
+    } | _gpu()
+
+
+def _gpu() -> dict[str, str]:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return {}
+    return {"gpu": done.stdout.splitlines()[0]} if done.stdout.strip() else {}
 
 
 def _processor() -> str:

@@ -3,37 +3,33 @@
     python bench/startup.py [--rounds 20]
 
 Each round runs every command once, in a new order, so that a pair of one round shares the machine's
-mood. The peers have their own environment, build/peers. Results go to bench/results/. Exit 1: a bar
-is missed, or the two sides count differently. On a busy machine longer processes lose more, and
-ratios flatter us; so torchinfo also runs on one thread, we are held against the faster of its two
-runs, and a ratio must hold in CPU time too.
+mood. The peers have their own environment, build/environments/torch. Results go to bench/results/.
+Exit 1: a bar is missed, or the two sides count differently. On a busy machine longer processes lose
+more, and ratios flatter us; so torchinfo also runs on one thread, we are held against the faster of
+its two runs, and a ratio must hold in CPU time too.
 """
 
 import argparse
 import json
 import os
-import random
-import re
 import shlex
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from datetime import date
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
-import machine
+import environments
+from pairs import aligned, heading, here, in_turn, spread, write
 
-BENCH = Path(__file__).resolve().parent
-ROOT = BENCH.parent
-PEERS = ROOT / "build" / "peers"
 STRIATE = str(Path(sys.executable).with_name("striate"))
 # Without the caller's settings of Python: one of them turns compiled modules off.
-ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+ENVIRONMENT = environments.clean()
 
 TABLE, LONGEST = "striate table resnet152", "striate table resnet1202"
 IMPORT, BARE = "python -c 'import torch'", "python -c pass"
@@ -68,22 +64,8 @@ def output(command: list[str]) -> Any:
     return json.loads(done.stdout)
 
 
-def peers() -> list[str]:
-    """The command that runs peers.py, its environment made or made anew as needed."""
-    python, ready = str(PEERS / "bin" / "python"), PEERS / ".installed"
-    files = [ROOT / "constraints.txt", BENCH / "peers.txt"]
-    wanted = "\n".join([sys.version, *(file.read_text() for file in files)])
-    if not ready.exists() or ready.read_text() != wanted:
-        print(f"Installing the peers into {PEERS}; this takes some minutes.", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", PEERS], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "-c", *files[:1], "-r", *files[1:]], check=True)
-        ready.write_text(wanted)
-    return [python, str(BENCH / "peers.py")]
-
-
 def declared(python: str) -> list[str]:
-    """The option of peers.py that a torchvision needs whose operators do not load."""
+    """The option of summary.py that a torchvision needs whose operators do not load."""
     probe = [python, "-c", "import torchvision"]
     fits = subprocess.run(probe, stderr=subprocess.DEVNULL, env=ENVIRONMENT).returncode == 0
     return [] if fits else ["--declare"]
@@ -91,24 +73,8 @@ def declared(python: str) -> list[str]:
 
 def measure(commands: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]]:
     """The cost of each command in each round, after one round that only warms the file cache."""
-    costs: dict[str, list[Cost]] = {name: [] for name in commands}
-    order = random.Random(0)
-    for each in range(rounds + 1):
-        for name in order.sample(list(commands), len(commands)):
-            spent = cost(commands[name])
-            if each:
-                costs[name].append(spent)
-        if sys.stderr.isatty():
-            print(f"round {each} of {rounds}", end="\r", file=sys.stderr, flush=True)
-    return costs
-
-
-def spread(values: list[float]) -> dict[str, Any]:
-    """The median, the quartiles, and every value in the order of the rounds."""
-    low, middle, high = quantiles(values, n=4, method="inclusive")
-    rounds = [round(value, 4) for value in values]
-    quartiles = [round(low, 4), round(high, 4)]
-    return {"median": round(middle, 4), "quartiles": quartiles, "rounds": rounds}
+    costs = in_turn({name: partial(cost, commands[name]) for name in commands}, rounds + 1)
+    return {name: found[1:] for name, found in costs.items()}
 
 
 def judge(costs: dict[str, list[Cost]]) -> list[dict[str, Any]]:
@@ -160,18 +126,8 @@ def compare(theirs: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def aligned(rows: list[list[str]]) -> str:
-    """A Markdown table, columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
-    cells = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
-
-
 def report(result: dict[str, Any]) -> str:
     """The result as Markdown, to read in a terminal too."""
-    at = result["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     times = [["whole process, seconds", "median", "quartiles", "CPU"]]
     for name, spent in result["seconds"].items():
         low, high = spent["quartiles"]
@@ -189,11 +145,8 @@ def report(result: dict[str, Any]) -> str:
     agree = "agree" if result["answers"]["agree"] else "DISAGREE"
     return "\n\n".join(
         [
-            "# Time to start",
-            f"{at['processor']}, {at['cores']} cores, {at['memory_gib']} GiB; {at['system']}.  \n"
-            f"Python {at['python']}, {versions}; {result['threads']} threads in torch.  \n"
-            f"{result['date']}, commit {result['commit']}, {result['rounds']} rounds, "
-            f"every command once in each; load before {result['load_before']}.",
+            heading("Time to start", result),
+            f"{result['rounds']} rounds, every command once in each.",
             aligned(times),
             aligned(bars),
             f"For torchvision's variant of the network both sides {agree}:",
@@ -207,9 +160,8 @@ def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--rounds", type=int, default=20, help="at least 10 (default: 20)")
     rounds = max(10, options.parse_args().rounds)
-    run = peers()
-    declare = declared(run[0])
-    load = os.getloadavg()[0]
+    python = environments.python("torch")
+    run, declare = [python, str(environments.PEERS / "summary.py")], declared(python)
     costs = measure(
         {
             BARE: [sys.executable, "-c", "pass"],
@@ -223,33 +175,18 @@ def main() -> int:
         rounds,
     )
     theirs = output([*run, "count", *declare])
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
+    ours = {name: version(name) for name in ("lark", "rich", "click")}
+    result = here(
+        theirs["threads"],
+        versions=ours | theirs["versions"],
+        operators_declared=bool(declare),
+        rounds=rounds,
+        bars=judge(costs),
+        answers=compare(theirs["counts"]),
+        seconds={name: spread([each.seconds for each in costs[name]]) for name in costs},
+        cpu_seconds={name: spread([each.cpu for each in costs[name]]) for name in costs},
     )
-    result = {
-        "machine": machine.describe(),
-        "date": date.today().isoformat(),
-        "commit": commit.stdout.strip(),
-        "versions": {name: version(name) for name in ("striate", "lark", "rich", "click")}
-        | theirs["versions"],
-        "threads": theirs["threads"],
-        "operators_declared": bool(declare),
-        "rounds": rounds,
-        "load_before": round(load, 2),
-        "bars": judge(costs),
-        "answers": compare(theirs["counts"]),
-        "seconds": {name: spread([each.seconds for each in costs[name]]) for name in costs},
-        "cpu_seconds": {name: spread([each.cpu for each in costs[name]]) for name in costs},
-    }
-    text = report(result)
-    file = BENCH / "results" / f"startup-{result['machine']['name']}"
-    file.parent.mkdir(exist_ok=True)
-    flat = re.sub(
-        r"\[[^][]*\]", lambda found: " ".join(found[0].split()), json.dumps(result, indent=1)
-    )
-    file.with_suffix(".json").write_text(flat + "\n")
-    file.with_suffix(".md").write_text(text + "\n")
-    print(text)
+    write("startup", result, report(result))
     return 0 if result["answers"]["agree"] and all(bar["holds"] for bar in result["bars"]) else 1
 
 

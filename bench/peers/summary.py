@@ -1,7 +1,7 @@
 """What the peers do, each as a process of its own: a summary of ResNet-152, or what they count.
 
-    python bench/peers.py summary cpu|meta [--declare]
-    python bench/peers.py count [--declare]
+    python bench/peers/summary.py summary cpu|meta [--declare]
+    python bench/peers/summary.py count [--declare]
 
 torchvision's compiled operators load into one build of torch only. Where they do not, its import
 stops at those that it describes and cannot find. No classifier uses them: `--declare` gives torch
