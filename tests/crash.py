@@ -115,7 +115,10 @@ def killed_until_done(path: Path, workers: int, longest: float, chance: random.R
                 assert status == 0, f"a run ended with status {status}"
                 return kills
             time.sleep(0.002)
-        os.killpg(child, signal.SIGKILL)
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:  # it has not made its group yet
+            os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         kills += 1
         longest *= 1.05  # so that it ends some time, on the slowest machine too

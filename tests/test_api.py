@@ -49,6 +49,7 @@ FLOORS = [
     ["keeping"],
     ["session"],
     ["probe"],
+    ["timing"],
     ["draw"],
     ["comparison"],
     ["cli"],
@@ -57,7 +58,7 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITH_TORCH = {
     *("modules", "initialise", "kinds", "build", "data", "compute", "ranks", "rules", "whitening"),
-    *("fast", "probe"),
+    *("fast", "probe", "timing"),
     *("evaluate", "state", "diagnosis", "train", "storage", "checkpoints", "runs", "session"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().

@@ -18,14 +18,14 @@ from striate.data.augment.colour import brightened, contrasted, lit
 from striate.data.augment.geometry import (
     AREA_DRAWS,
     alternated,
-    area_cropped,
+    areas,
     cropped,
     flipped,
-    resampled,
-    scaled,
     shifted,
+    windows,
 )
 from striate.data.augment.mixing import cut_mixed, cut_out, mixed_up, partners
+from striate.data.augment.resample import by_products, resampled
 from striate.data.order import draws
 from striate.errors import RunError
 from striate.layers import Volume
@@ -41,7 +41,7 @@ seeds = st.integers(0, 99)
 
 
 def images(count: int, height: int = 6, width: int = 5, depth: int = 3) -> Tensor:
-    return torch.from_numpy(RANDOM.normal(size=(count, depth, height, width)))
+    return torch.from_numpy(RANDOM.normal(size=(count, height, width, depth)))
 
 
 def chance(count: int, each: int, seed: int = 0) -> np.ndarray:
@@ -50,8 +50,8 @@ def chance(count: int, each: int, seed: int = 0) -> np.ndarray:
 
 def ramps(count: int, height: int, width: int) -> Tensor:
     """Images that say where their pixels are: the rows' centres, then the columns'."""
-    rows, columns = np.mgrid[:height, :width] + 0.5
-    return torch.from_numpy(np.stack((rows, columns))).expand(count, -1, -1, -1)
+    places = np.moveaxis(np.mgrid[:height, :width] + 0.5, 0, 2)
+    return torch.from_numpy(np.ascontiguousarray(places)).expand(count, -1, -1, -1)
 
 
 # -- where the network looks
@@ -62,13 +62,13 @@ def test_a_flip_mirrors_half_of_the_images(count: int, height: int, width: int, 
     given, drawn = images(count, height, width), chance(count, 1, seed)
     found = flipped(given, drawn)
     for before, after, (draw,) in zip(given, found, drawn, strict=True):
-        assert np.array_equal(after, before.numpy()[..., ::-1] if draw < 0.5 else before)
+        assert np.array_equal(after, before.numpy()[:, ::-1] if draw < 0.5 else before)
 
 
 def test_alternating_flips_show_both_sides_in_any_two_epochs() -> None:
     given, drawn = images(MANY, 1, 2, 1), chance(MANY, 1)
     first, second, third = (alternated(given, drawn, epoch) for epoch in (1, 2, 3))
-    assert torch.equal(second, first.flip(3)) and torch.equal(third, first)
+    assert torch.equal(second, first.flip(2)) and torch.equal(third, first)
     assert torch.equal(first, flipped(given, drawn))
     assert abs((first == given)[:, 0, 0, 0].double().mean() - 0.5) < 0.03
 
@@ -90,90 +90,113 @@ def test_a_shift_pads_and_crops(
     found = shifted(given, drawn, most, padding)
     for before, after, (down, right) in zip(given, found, drawn, strict=True):
         mode: Any = {"zeros": "constant", "reflect": "reflect"}[padding]
-        around = np.pad(before.numpy(), ((0, 0), (most, most), (most, most)), mode=mode)
+        around = np.pad(before.numpy(), ((most, most), (most, most), (0, 0)), mode=mode)
         y, x = int(down * (2 * most + 1)), int(right * (2 * most + 1))
-        assert np.array_equal(after, around[:, y : y + height, x : x + width])
+        assert np.array_equal(after, around[y : y + height, x : x + width])
 
 
 def test_all_shifts_and_crops_are_equally_frequent() -> None:
-    given = torch.arange(9, dtype=torch.uint8).reshape(1, 1, 3, 3).expand(9000, -1, -1, -1)
+    given = torch.arange(9, dtype=torch.uint8).reshape(1, 3, 3, 1).expand(9000, -1, -1, -1)
     middle = cropped(given, chance(9000, 2), (1, 1))
     assert middle.dtype == torch.uint8
     assert np.bincount(middle.flatten(), minlength=9).tolist() == pytest.approx([1000] * 9, rel=0.1)
-    middle = shifted(given, chance(9000, 2), 1)[:, 0, 1, 1]
+    middle = shifted(given, chance(9000, 2), 1)[:, 1, 1, 0]
     assert np.bincount(middle, minlength=9).tolist() == pytest.approx([1000] * 9, rel=0.1)
     corners = np.array([[0, 0], [ALMOST_1, ALMOST_1]])
-    assert cropped(given[:2], corners, (2, 2))[:, 0].tolist() == [
+    assert cropped(given[:2], corners, (2, 2))[..., 0].tolist() == [
         [[0, 1], [3, 4]],
         [[4, 5], [7, 8]],
     ]
 
 
-def bilinear(image: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A rectangle of one image, pixel by pixel: the slow way."""
-    depth, height, width = image.shape
-    found = np.zeros((depth, *size))
-    for row in range(size[0]):
-        for column in range(size[1]):
-            y = np.clip(box[0] + (row + 0.5) * box[2] / size[0] - 0.5, 0, height - 1)
-            x = np.clip(box[1] + (column + 0.5) * box[3] / size[1] - 0.5, 0, width - 1)
-            top, left = int(y), int(x)
-            bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
-            upper = image[:, top, left] * (1 - x + left) + image[:, top, right] * (x - left)
-            lower = image[:, bottom, left] * (1 - x + left) + image[:, bottom, right] * (x - left)
-            found[:, row, column] = upper * (1 - y + top) + lower * (y - top)
-    return found
+def triangle(image: np.ndarray, box: list[int], size: tuple[int, int]) -> np.ndarray:
+    """A rectangle of one image, scaled pixel by pixel: the slow way.
+
+    Each pixel is the mean of those whose centres are nearer than a pixel of the larger of the two
+    grids, in proportion to how near they are, down and across.
+    """
+    top, left, height, width = box
+    part = image[top : top + height, left : left + width]
+    for axis, (have, wanted) in enumerate(zip((height, width), size, strict=True)):
+        step = have / wanted
+        centres = (np.arange(wanted)[:, None] + 0.5) * step
+        near = np.maximum(0, 1 - abs(np.arange(have) + 0.5 - centres) / max(step, 1))
+        weights = near / near.sum(axis=1, keepdims=True)
+        part = np.moveaxis(np.tensordot(weights, part, (1, axis)), 0, axis)
+    return part
 
 
-@given(height=sides, width=sides, size=st.tuples(sides, sides), seed=seeds)
-def test_resampling_is_bilinear(height: int, width: int, size: tuple[int, int], seed: int) -> None:
-    given, drawn = images(3, height, width), chance(3, 4, seed)
-    boxes = np.hstack((drawn[:, :2] * (1 - drawn[:, 2:]), drawn[:, 2:])) * (
-        [height, width, height, width]
-    )
-    found = resampled(given, boxes, size)
-    for before, after, box in zip(given, found, boxes, strict=True):
-        assert np.allclose(after, bilinear(before.numpy(), box, size), atol=1e-9)
-    whole = np.array([[0.0, 0.0, height, width]] * 3)
-    assert torch.allclose(resampled(given, whole, (height, width)), given, atol=1e-9)
+@given(height=sides, width=sides, size=st.tuples(sides, sides), depth=st.integers(1, 5), seed=seeds)
+def test_rectangles_are_scaled_with_the_triangle_filter(
+    height: int, width: int, size: tuple[int, int], depth: int, seed: int
+) -> None:
+    """Products of whole batches do so; so does the kernel for bytes, within its rounding."""
+    drawn = chance(3, 4, seed)
+    least = (drawn[:, 2:] * [height, width]).astype(int) + 1
+    corners = (drawn[:, :2] * (np.array([height, width]) - least + 1)).astype(int)
+    boxes = np.hstack((corners, least))
+    given = torch.from_numpy(RANDOM.integers(0, 256, (3, height, width, depth), dtype=np.uint8))
+    exact, rounded = resampled(given.double(), boxes, size), resampled(given, boxes, size)
+    assert rounded.dtype == (torch.uint8 if depth <= 4 else torch.float32)
+    assert torch.allclose(by_products(given, boxes, size).double(), exact, atol=1e-3)
+    for position, box in enumerate(boxes.tolist()):
+        expected = triangle(given[position].double().numpy(), box, size)
+        assert np.allclose(exact[position], expected, atol=1e-9)
+        assert abs(rounded[position].numpy() - expected).max() <= 1.5
+
+
+def test_an_image_made_smaller_shows_no_pattern_that_is_not_in_it() -> None:
+    """Lines a pixel wide, at a third of their size, become grey."""
+    lines = torch.zeros(1, 96, 96, 1, dtype=torch.uint8)
+    lines[:, ::2] = 200
+    box = np.array([[0, 0, 96, 96]])
+    for found in (resampled(lines, box, (32, 32)), by_products(lines, box, (32, 32))):
+        assert (found.float() - 100).abs().max() <= 12
 
 
 def test_scale_jitter_cuts_windows_that_fit_the_scaled_image() -> None:
-    """The shorter side, 40 here, is scaled to S; so a window is 24 * 40 / S stored pixels high."""
-    windows = scaled(ramps(MANY, 40, 50), chance(MANY, 3), (24, 20), (30, 60)).numpy()
-    step = windows[:, 0, 12, 0] - windows[:, 0, 11, 0]
-    assert np.allclose(windows[:, 1, 0, 10] - windows[:, 1, 0, 9], step)
-    assert kstest(40 / step, "uniform", (30, 30)).pvalue > 0.01
-    top, bottom = windows[:, 0, 1, 0] - 1.5 * step, windows[:, 0, -2, 0] + 1.5 * step
-    assert top.min() >= -1e-9 and bottom.max() <= 40 + 1e-9
-    assert kstest(top / (40 - (bottom - top)), "uniform").pvalue > 0.01
-    one = images(3, 9, 8), chance(3, 3)
-    assert torch.equal(scaled(*one, (6, 5), (8, 8)), cropped(*one, (6, 5)))
+    """The shorter side, 400 here, is scaled to S; so a window is 24 * 400 / S stored pixels high,
+    or the nearest whole number of them.
+    """
+    boxes = windows((400, 500), chance(MANY, 3), (24, 20), (30, 60))
+    found = resampled(ramps(MANY, 400, 500), boxes, (24, 20)).numpy()
+    step = (found[:, 20, 0, 0] - found[:, 3, 0, 0]) / 17
+    assert np.allclose((found[:, 0, 16, 1] - found[:, 0, 3, 1]) / 13, step, atol=0.05)
+    assert kstest(400 / step, "uniform", (30, 30)).pvalue > 0.01
+    middle = (found[:, 20, 0, 0] + found[:, 3, 0, 0]) / 2
+    top, bottom = middle - 12 * step, middle + 12 * step
+    assert top.min() > -0.1 and bottom.max() < 400.1
+    assert kstest(top / (400 - (bottom - top)), "uniform").pvalue > 0.01
+    given, drawn = images(3, 9, 8), chance(3, 3)
+    whole = resampled(given, windows((9, 8), drawn, (6, 5), (8, 8)), (6, 5))
+    assert torch.equal(whole, cropped(given, drawn, (6, 5))), "not scaled at all"
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80), (90, 40)])
+@pytest.mark.parametrize(("height", "width"), [(640, 640), (480, 800), (900, 400)])
 def test_random_areas_have_the_area_and_aspect_asked_for(height: int, width: int) -> None:
-    found = area_cropped(ramps(MANY, height, width), chance(MANY, AREA_DRAWS), (16, 16), (0.2, 0.5))
-    row = found[:, 0, 8, 0] - found[:, 0, 7, 0]
-    column = found[:, 1, 0, 8] - found[:, 1, 0, 7]
+    """But for the rounding of their sides to whole pixels."""
+    boxes = areas((height, width), chance(MANY, AREA_DRAWS), (0.2, 0.5))
+    found = resampled(ramps(MANY, height, width), boxes, (16, 16))
+    row = (found[:, 13, 0, 0] - found[:, 2, 0, 0]) / 11
+    column = (found[:, 0, 13, 1] - found[:, 0, 2, 1]) / 11
     area, aspect = row * column * 256 / height / width, column / row
     assert kstest(area, "uniform", (0.2, 0.3)).pvalue > (0.01 if height == width else 0)
-    assert area.min() > 0.2 - 1e-6 and area.max() < 0.5 + 1e-6
-    assert aspect.min() > 3 / 4 - 1e-6 and aspect.max() < 4 / 3 + 1e-6
+    assert area.min() > 0.199 and area.max() < 0.501
+    assert aspect.min() > 0.747 and aspect.max() < 1.34
     for axis, (step, side) in enumerate(((row, height), (column, width))):
-        ends = [found[:, axis].flatten(1).min(dim=1)[0], found[:, axis].flatten(1).max(dim=1)[0]]
-        assert (ends[0] - step / 2).min() > -1e-6 or ends[0].min() == 0.5
-        assert (ends[1] + step / 2).max() < side + 1e-6 or ends[1].max() == side - 0.5
+        middle = found[:, 2:14, 2:14, axis].mean(dim=(1, 2))
+        assert (middle - 8 * step).min() > -0.1 and (middle + 8 * step).max() < side + 0.1
+        if height == width:
+            free = ((middle - 8 * step) / (side - 16 * step)).numpy()
+            assert kstest(free, "uniform").pvalue > 0.01
 
 
 def test_an_area_that_never_fits_becomes_the_largest_centred_one() -> None:
     """The whole of a square; of a long image the part with the nearest aspect."""
-    square, long = images(2, 8, 8), images(2, 8, 40)
     drawn = chance(2, AREA_DRAWS)
-    assert torch.allclose(area_cropped(square, drawn, (8, 8), (1, 1), (1, 1)), square)
-    found = area_cropped(long, drawn, (8, 16), (1, 1), (0.5, 2))
-    assert torch.allclose(found, long[..., 12:28])
-    assert torch.allclose(area_cropped(long, drawn, (8, 40), (1, 1), (5, 5)), long)
+    assert areas((8, 8), drawn, (1, 1), (1, 1)).tolist() == [[0, 0, 8, 8]] * 2
+    assert areas((8, 40), drawn, (1, 1), (0.5, 2)).tolist() == [[0, 12, 8, 16]] * 2
+    assert areas((8, 40), drawn, (1, 1), (5, 5)).tolist() == [[0, 0, 8, 40]] * 2
 
 
 # -- light and colour
@@ -184,10 +207,10 @@ def test_colour_noise_is_normal_along_the_principal_components() -> None:
     given = images(MANY, 2, 2).double()
     drawn = chance(MANY, 3)
     noise = (lit(given, drawn, 0.1, components) - given).numpy()
-    assert np.allclose(noise, noise[:, :, :1, :1]), "all pixels of an image alike"
-    assert np.allclose(noise[:, :, 0, 0], 0.1 * norm.ppf(drawn) @ components.T)
+    assert np.allclose(noise, noise[:, :1, :1]), "all pixels of an image alike"
+    assert np.allclose(noise[:, 0, 0], 0.1 * norm.ppf(drawn) @ components.T)
     expected = 0.01 * components @ components.T
-    assert np.allclose(np.cov(noise[:, :, 0, 0].T), expected, atol=0.02)
+    assert np.allclose(np.cov(noise[:, 0, 0].T), expected, atol=0.02)
     extremes = np.array([[0.0] * 3, [ALMOST_1] * 3])
     assert lit(given[:2], extremes, 0.1, components).isfinite().all()
 
@@ -224,7 +247,7 @@ def test_cutout_blanks_a_square_cut_at_the_border(
     for before, after, (down, right) in zip(given, found, drawn, strict=True):
         top, left = int(down * height) - side // 2, int(right * width) - side // 2
         expected = before.clone()
-        expected[:, max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)] = 0
+        expected[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)] = 0
         assert torch.equal(after, expected)
 
 
@@ -255,16 +278,16 @@ def test_cutmix_puts_a_rectangle_of_the_neighbour_in(
 ) -> None:
     """And the share is that of the pixels that stayed, exactly."""
     own = torch.arange(count, dtype=torch.float64)[:, None, None, None]
-    given = own.expand(-1, 2, height, width)
+    given = own.expand(-1, height, width, 2)
     found, share = cut_mixed(given, chance(count, 3, seed), 1.0)
-    stayed = found[:, 0] == own[:, 0]
-    assert torch.equal(found[:, 0], found[:, 1])
+    stayed = found[..., 0] == own[..., 0]
+    assert torch.equal(found[..., 0], found[..., 1])
     assert torch.allclose(stayed.double().mean(dim=(1, 2)), share)
     if count % 2:
         assert share[-1] == 1
     for position in range(count - count % 2):
         inside = ~stayed[position]
-        assert (found[position, 0][inside] == position ^ 1).all()
+        assert (found[position, ..., 0][inside] == position ^ 1).all()
         rows, columns = inside.any(dim=1).sum(), inside.any(dim=0).sum()
         assert inside.sum() == rows * columns
 
@@ -360,8 +383,9 @@ def test_a_batch_cut_at_even_positions_is_mixed_the_same(settings: dict[str, Any
 def test_one_setting_more_leaves_the_chances_of_others_alone() -> None:
     """Of a shift after a flip, the flip is the one without the shift."""
     both, flip = made({"flip": "random", "shift": 2}), made({"flip": "random"})
-    expected = shifted(flip.images, draws(0, 1, SAMPLES, 2, stream=6), 2)
-    assert torch.equal(both.images, expected)
+    flipped = flip.images.permute(0, 2, 3, 1)
+    expected = shifted(flipped, draws(0, 1, SAMPLES, 2, stream=6), 2)
+    assert torch.equal(both.images, expected.permute(0, 3, 1, 2))
 
 
 def test_with_both_mixings_each_image_has_one_of_them() -> None:

@@ -815,7 +815,7 @@ def distinct_crops() -> int:
 
     from striate.data.augment.geometry import cropped
 
-    columns = torch.arange(256.0).expand(33 * 8, 1, 224, 256)
+    columns = torch.arange(256.0)[:, None].expand(33 * 8, 224, 256, 1)
     draws = np.linspace(0, 1, 33 * 8, endpoint=False)[:, np.newaxis].repeat(2, axis=1)
     return 2 * len(set(cropped(columns, draws, (224, 224))[:, 0, 0, 0].tolist())) ** 2
 

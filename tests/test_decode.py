@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from strategies import quick
 
-from striate.data.decode import NoMemory, decode, shrunk
+from striate.data.decode import NoMemory, cut, decode, shrunk
 from striate.errors import DataError
 
 BAD, ODD = hostile.bad(), hostile.odd()
@@ -169,6 +169,28 @@ def test_a_large_jpeg_decoded_small_looks_like_one_decoded_whole() -> None:
     jpeg = hostile.saved(stored, "JPEG", quality=95, exif=exif)
     whole = decode(hostile.saved(Image.fromarray(large), "PNG"), 3, 64).astype(int)
     assert abs(decode(jpeg, 3, 64) - whole).max() <= 6
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("box", [(0, 0, 64, 64), (5, 20, 40, 30), (50, 1, 8, 12)])
+def test_a_part_of_a_photo_is_that_part_of_it_decoded(
+    orientation: int, box: tuple[int, int, int, int]
+) -> None:
+    """Whatever of its size it is decoded at, and however it is turned; with detail of its own."""
+    large = np.asarray(hostile.PICTURE.resize((1440, 960), Image.Resampling.BICUBIC))
+    turned = hostile.STORED[orientation](large) if orientation > 1 else large
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(turned))
+    jpeg = hostile.saved(stored, "JPEG", quality=95, exif=exif)
+    square = large[:, 240:1200]  # in the middle, 15 pixels of it for one of the 64
+    top, left, height, width = (15 * each for each in box)
+    part = Image.fromarray(np.ascontiguousarray(square[top : top + height, left : left + width]))
+    expected = np.asarray(part.resize((20, 24), Image.Resampling.BILINEAR)).astype(int)
+    found = cut(jpeg, 3, 64, box, (24, 20))
+    assert found.shape == (24, 20, 3) and found.dtype == np.uint8
+    assert abs(found - expected).max() <= 12 and abs(found - expected).mean() < 2
+    assert cut(jpeg, 1, 64, box, (24, 20)).shape == (24, 20, 1)
 
 
 def test_any_cut_or_changed_byte_gives_pixels_or_a_reason() -> None:

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from striate.data.preparation import Layout
 from striate.errors import RunError, one_of
 from striate.fast.fold import folded
 from striate.fast.memory import keep_freed_memory
@@ -82,6 +83,11 @@ class Compute:
         that does so faster.
         """
         return folded(model) if self.engine == "fused" else model
+
+    @property
+    def layout(self) -> Layout:
+        """How batches are laid out that need no rearranging then."""
+        return Layout(memory_format=MEMORY_FORMATS[self.memory_format])
 
     def arranged(self, images: Tensor) -> Tensor:
         """Images on the device, in the memory format."""

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from striate.compute import Compute
 from striate.data import Preparation, Splits
 from striate.data.augment import Batch, augmentation
+from striate.data.feed import feed
 from striate.data.loader import Batches
 from striate.diagnosis import not_finite, scores_not_finite
 from striate.errors import RunError
@@ -84,7 +85,15 @@ def train(
         step=progress.step,
         seconds=progress.seconds,
     )
-    loaded = batches.load(progress.step, end, workers)
+    ready = feed(
+        batches,
+        augmented,
+        progress.step,
+        end,
+        device=device,
+        layout=compute.layout,
+        workers=workers,
+    )
     for epoch in range(len(progress.errors) + 1, recipe.epochs + 1):
         if epochs_since_lowest(progress.errors) >= (recipe.early_stopping or inf):
             break
@@ -92,14 +101,12 @@ def train(
         module.train()
         while progress.step < epoch * steps:
             clock.start()
-            samples, pixels, labels = next(loaded)
-            batch = augmented(pixels, labels, samples, epoch, device)
-            batch = _grown(batch, recipe, (progress.step + 0.5) / end)
+            batch = _grown(next(ready), recipe, (progress.step + 0.5) / end)
             clock.lap("waiting")
 
             _seed(device, recipe.seed, progress.step, ranks.rank)
             state.optimiser.zero_grad()
-            count = len(batches.samples(progress.step))
+            count = batches.count(progress.step)
             loss = wrong = 0.0
             parts = batch.parts(recipe.accumulate)
             for number, part in enumerate(parts, 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -54,24 +54,60 @@ def decode(content: bytes, depth: int, side: int | None = None) -> NDArray[np.ui
         DataError: it cannot be decoded, or only in part; it has more than 100 million pixels; or
             there is no such depth.
     """
-    if depth not in WORDS:
-        raise DataError(f"images have a depth of 1 (grey) or 3 (RGB), not {depth}")
     with opened(content) as image:
         if side is not None:
             # JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where twice the side remains, as
             # Pillow's own `thumbnail` does.
             image.draft(None, (2 * side, 2 * side))
-        image.load()
-        upright = _upright(image)
-        plain = _eight_bits(upright).convert("L" if depth == 1 else "RGB")
-        if side is not None:
-            plain = _square(plain, side)
-        return np.array(plain, dtype=np.uint8).reshape(plain.height, plain.width, depth)
+        plain = _plain(image, depth)
+        return _pixels(plain if side is None else _square(plain, side))
+
+
+def cut(
+    content: bytes, depth: int, side: int, box: Sequence[int], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """A rectangle of an image file, scaled: bilinear, antialiased; (*size, depth).
+
+    It is the part of the picture that the same rectangle of `decode`'s image shows, but with the
+    picture's own detail: not scaled twice. A JPEG is decoded at a fraction of its size where that
+    has as many pixels as are asked for.
+
+    Args:
+        box: top, left, height and width in pixels of what `decode` gives with this side.
+        size: height and width of the result.
+
+    Raises:
+        DataError: as `decode`.
+    """
+    with opened(content) as image:
+        factor = min(have / wanted for have, wanted in zip(box[2:], size, strict=True))
+        factor *= min(image.size) / side  # pixels of the file for one that is made
+        image.draft(None, (math.ceil(image.width / factor), math.ceil(image.height / factor)))
+        plain = _plain(image, depth)
+        short = min(plain.size)
+        top, left, height, width = (short / side * each for each in box)
+        top, left = top + (plain.height - short) // 2, left + (plain.width - short) // 2
+        right, bottom = min(left + width, plain.width), min(top + height, plain.height)
+        part = (left, top, right, bottom)
+        return _pixels(plain.resize(size[::-1], Image.Resampling.BILINEAR, part))
+
+
+def _plain(image: Image.Image, depth: int) -> Image.Image:
+    """Upright, of eight bits, grey or RGB."""
+    if depth not in WORDS:
+        raise DataError(f"images have a depth of 1 (grey) or 3 (RGB), not {depth}")
+    image.load()
+    found, mode = _eight_bits(_upright(image)), "L" if depth == 1 else "RGB"
+    return found if found.mode == mode else found.convert(mode)  # which would copy
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    return np.array(image, np.uint8).reshape(image.height, image.width, -1)
 
 
 def square(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """An image, (height, width, depth), scaled and cut as `decode` does with one from a file."""
-    return np.array(_square(_image(pixels), side), np.uint8).reshape(side, side, pixels.shape[2])
+    return _pixels(_square(_image(pixels), side))
 
 
 def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -79,12 +115,11 @@ def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
     Its shape is kept, and one that is no larger is left alone.
     """
-    height, width, depth = pixels.shape
+    height, width, _ = pixels.shape
     if max(height, width) <= side:
         return pixels
     height, width = (max(1, round(each * side / max(height, width))) for each in (height, width))
-    image = _image(pixels).resize((width, height), Image.Resampling.LANCZOS)
-    return np.array(image, np.uint8).reshape(height, width, depth)
+    return _pixels(_image(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def _image(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from striate.data.device import Device, moved
 from striate.data.images import Images, Pixels, Splits
 from striate.data.measure import margins, moments
 from striate.errors import DataError, one_of
@@ -18,7 +19,32 @@ from striate.layers.volume import Volume
 from striate.network import Network
 from striate.recipes.recipe import NORMALISATIONS
 
-Device = torch.device | str
+
+@dataclass(frozen=True)
+class Layout:
+    """How a batch's numbers lie in memory.
+
+    Attributes:
+        dtype: float32 or bfloat16.
+        memory_format: of (n, depth, height, width), contiguous or channels_last.
+    """
+
+    dtype: torch.dtype = torch.float32
+    memory_format: torch.memory_format = torch.contiguous_format
+
+    def empty(self, count: int, input: Volume, device: Device) -> Tensor:
+        """Room for images, (n, height, width, depth), that lie so."""
+        size = (count, input.depth, input.height, input.width)
+        made = torch.empty(size, dtype=self.dtype, device=device, memory_format=self.memory_format)
+        return made.permute(0, 2, 3, 1)
+
+    def of(self, images: Tensor) -> Tensor:
+        """(n, height, width, depth) as (n, depth, height, width), copied only where it must be."""
+        turned = images.permute(0, 3, 1, 2).to(self.dtype)
+        return turned.contiguous(memory_format=self.memory_format)
+
+
+PLAIN = Layout()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +98,9 @@ class Preparation:
     def _image(self) -> NDArray[np.float32]:
         return np.zeros(0, np.float32) if self.mean_image is None else self.mean_image
 
-    def __call__(self, pixels: Pixels | Tensor, device: Device | None = None) -> Tensor:
+    def __call__(
+        self, pixels: Pixels | Tensor, device: Device | None = None, layout: Layout = PLAIN
+    ) -> Tensor:
         """Make a batch ready for the network.
 
         Args:
@@ -81,49 +109,55 @@ class Preparation:
                 numbers there.
 
         Returns:
-            float32 (n, depth, height, width) of the input.
+            (n, depth, height, width) of the input, laid out as asked for.
 
         Raises:
             DataError: the images have another depth than the network takes.
         """
-        return self.normalised(self.fitted(self.planes(pixels, device)))
+        levels = self.fitted(self.levels(pixels, device))
+        return layout.of(self.normalised(levels, layout.dtype))
 
-    def planes(self, pixels: Pixels | Tensor, device: Device | None = None) -> Tensor:
-        """A batch on a device with its channels first and as many as the input's, not copied."""
+    def levels(self, pixels: Pixels | Tensor, device: Device | None = None) -> Tensor:
+        """A batch on a device, uint8 (n, height, width, depth of the input), not copied there."""
         _check_depth(Volume(*pixels.shape[1:]), self.input)
         if not isinstance(pixels, Tensor):
-            # PyTorch warns of arrays that are read-only, as memory maps are.
-            pixels = torch.from_numpy(np.require(pixels, requirements="W"))
-        moved = pixels if device is None else pixels.to(device)
-        return moved.permute(0, 3, 1, 2).expand(-1, self.input.depth, -1, -1)
+            found = moved(np.asarray(pixels), "cpu" if device is None else device)
+        else:
+            found = pixels if device is None else pixels.to(device)
+        return found.expand(-1, -1, -1, self.input.depth)
 
     def fitted(self, images: Tensor) -> Tensor:
-        """(n, depth, h, w) of any size to the input's: its centre, with zeros around."""
-        _, depth, height, width = images.shape
+        """(n, h, w, depth) of any size to the input's: its centre, with zeros around."""
+        _, height, width, depth = images.shape
         (top, bottom), (left, right) = margins(Volume(height, width, depth), self.input)
         if (height, width) == self.input[:2]:
             return images
-        return pad(images, (left, right, top, bottom))  # below 0 it cuts
+        return pad(images, (0, 0, left, right, top, bottom))  # below 0 it cuts
 
-    def normalised(self, images: Tensor) -> Tensor:
-        """(n, depth, height, width) of levels from 0 to 255, bytes or fractions, to new float32."""
+    def normalised(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(n, height, width, depth) of levels from 0 to 255, bytes or fractions, to new numbers."""
         shift, scale = _levels(self, images.device)
         copied = images.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-        return copied.sub_(shift).mul_(scale)
+        return copied.sub_(shift).mul_(scale).to(dtype)
 
 
 @lru_cache(maxsize=8)
 def _levels(preparation: Preparation, device: Device) -> tuple[Tensor, Tensor]:
-    """What is subtracted from levels, and what the difference is multiplied by, on a device."""
+    """What is subtracted from levels, and what the difference is multiplied by, on a device.
+
+    At least a row of pixels, (1 or height, width, depth): three numbers by themselves would be
+    applied three at a time.
+    """
+    _, width, depth = preparation.input
     scale = np.float32(1) / (255 * np.array(preparation.deviation, dtype=np.float32))
     if preparation.mean_image is None:
-        shift = np.array(preparation.mean, dtype=np.float32)[:, np.newaxis, np.newaxis]
+        shift = np.broadcast_to(np.array(preparation.mean, dtype=np.float32), (1, width, depth))
     else:
-        shift = preparation.mean_image.transpose(2, 0, 1)
+        shift = preparation.mean_image
     with torch.inference_mode(False):  # they outlive the scoring that may have asked for them
         return (
             torch.tensor(shift * 255, device=device),
-            torch.tensor(scale[:, np.newaxis, np.newaxis], device=device),
+            torch.tensor(np.broadcast_to(scale, (1, width, depth)), device=device),
         )
 
 

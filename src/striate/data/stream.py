@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from striate.data.build import Fit, fitted
-from striate.data.decode import square
+from striate.data.decode import cut, square
 from striate.data.files import Entry, Reader
 from striate.data.images import Chosen, Lazy, Pixels
 from striate.errors import DataError
@@ -16,6 +19,28 @@ from striate.errors import DataError
 def is_slow(pixels: Pixels) -> bool:
     """Whether a look at pixels decodes or scales them, so that other processes should do it."""
     return isinstance(pixels.store if isinstance(pixels, Chosen) else pixels, Streamed | Scaled)
+
+
+def can_cut(pixels: Pixels) -> bool:
+    """Whether `parts` can take rectangles out of the files themselves, which are larger."""
+    store = pixels.store if isinstance(pixels, Chosen) else pixels
+    return isinstance(store, Streamed) and store.fit.scaled
+
+
+def parts(
+    pixels: Pixels, positions: NDArray[np.int64], boxes: NDArray[np.int64], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """A rectangle of each image, scaled: (n, *size, depth).
+
+    Args:
+        pixels: those of which `can_cut` is true.
+        boxes: (n, 4): top, left, height, width in pixels of the images.
+    """
+    store = pixels
+    if isinstance(pixels, Chosen):
+        store, positions = pixels.store, pixels.positions[positions]
+    assert isinstance(store, Streamed)
+    return store.parts(positions, boxes, size)
 
 
 class Streamed(Lazy):
@@ -38,15 +63,31 @@ class Streamed(Lazy):
             images[place] = self._image(position)
         return images
 
+    def parts(
+        self, positions: NDArray[np.int64], boxes: NDArray[np.int64], size: tuple[int, int]
+    ) -> NDArray[np.uint8]:
+        """A rectangle of each of these images, scaled from the file's own pixels."""
+        depth, side = self.fit.depth, self.fit.height
+        made = np.empty((len(positions), *size, depth), np.uint8)
+        for place, position in enumerate(positions.tolist()):
+            box = boxes[place].tolist()
+            part = partial(cut, depth=depth, side=side, box=box, size=size)
+            made[place] = self._read(position, part)
+        return made
+
     def _image(self, position: int) -> Any:
+        image = self._read(position, partial(fitted, fit=self.fit))
+        if image.shape != self.shape[1:]:
+            name = self.reader.name(self.entries[position].path)
+            raise DataError(f"{name}: its size has changed since it was first read")
+        return image
+
+    def _read(self, position: int, made: Callable[[bytes], Any]) -> Any:
         entry = self.entries[position]
         try:
-            image = fitted(self.reader.read(entry), self.fit)
-            if image.shape != self.shape[1:]:
-                raise DataError("its size has changed since it was first read")
+            return made(self.reader.read(entry))
         except DataError as reason:
             raise DataError(f"{self.reader.name(entry.path)}: {reason}") from None
-        return image
 
 
 class Scaled(Lazy):

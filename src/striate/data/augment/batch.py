@@ -12,7 +12,7 @@ class Batch:
     """Images ready for the network, and what is right for them.
 
     Attributes:
-        images: float32 (n, depth, height, width), normalised.
+        images: (n, depth, height, width), normalised; float32 unless bfloat16 was asked for.
         labels: int64 (n,).
         others, share: of mixed images, the label of what was mixed in, int64 (n,), and the share
             of the image's own label, float32 (n,). None where nothing is mixed.

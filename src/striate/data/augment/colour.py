@@ -1,17 +1,17 @@
 """Light and colour: what changes the levels of an image and moves nothing.
 
-Images are floats (n, depth, height, width), levels of brightness from 0 to 255; a result may leave
+Images are floats (n, height, width, depth), levels of brightness from 0 to 255; a result may leave
 that range. `draws` is float64 (n, k) in [0, 1).
 """
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment.geometry import Draws
+from striate.data.device import moved
 
 
 def lit(images: Tensor, draws: Draws, deviation: float, components: NDArray[np.float64]) -> Tensor:
@@ -49,5 +49,9 @@ def contrasted(images: Tensor, draws: Draws, most: float) -> Tensor:
 
 
 def _column(values: NDArray[np.float64], images: Tensor) -> Tensor:
-    """(n, channels or 1) numbers as a tensor that spreads over the pixels of images."""
-    return torch.from_numpy(values).to(images.dtype).to(images.device)[:, :, None, None]
+    """(n, depth or 1) numbers as a tensor that spreads over the pixels of images."""
+    column = moved(values, images.device).to(images.dtype)[:, None, None]
+    if values.shape[1] == 1:
+        return column
+    # A row of pixels: three numbers by themselves would be applied three at a time.
+    return column.expand(-1, 1, images.shape[2], -1).contiguous()

@@ -1,6 +1,6 @@
 """Where in an image the network looks: mirrored, shifted, cut out, scaled.
 
-Images are (n, depth, height, width) of bytes or floats, `draws` float64 (n, k) in [0, 1).
+Images are (n, height, width, depth) of bytes or floats, `draws` float64 (n, k) in [0, 1).
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, pad
+from torch.nn.functional import pad
+
+from striate.data.augment.resample import Boxes, Size, cut
+from striate.data.device import moved
 
 Draws = NDArray[np.float64]
-Size = tuple[int, int]
 Range = tuple[float, float]
 
 ASPECT = (3 / 4, 4 / 3)  # Szegedy et al. 2014, arXiv:1409.4842, section 6
 TRIES = 10  # for a part of an image's area that fits in it
+AREA_DRAWS = 2 + 2 * TRIES
 
 
 def flipped(images: Tensor, draws: Draws) -> Tensor:
@@ -37,8 +40,15 @@ def alternated(images: Tensor, draws: Draws, epoch: int) -> Tensor:
 
 
 def _mirrored(images: Tensor, which: NDArray[np.bool_]) -> Tensor:
-    chosen = torch.from_numpy(which).to(images.device)[:, None, None, None]
-    return torch.where(chosen, images.flip(3), images)
+    """Those to mirror are brought together, so that whole images are copied and no pixel asks."""
+    count = int(which.sum())
+    if count in (0, len(which)):
+        return images.flip(2) if count else images
+    order = np.argsort(which, kind="stable")
+    together = images.index_select(0, moved(order, images.device))
+    last = together[-count:]
+    last.copy_(last.flip(2))
+    return together.index_select(0, moved(np.argsort(order), images.device))
 
 
 def shifted(images: Tensor, draws: Draws, most: int, padding: str = "zeros") -> Tensor:
@@ -51,9 +61,19 @@ def shifted(images: Tensor, draws: Draws, most: int, padding: str = "zeros") -> 
     Source:
         He et al. 2015, arXiv:1512.03385, section 4.2, in other words: padded by 4, cropped.
     """
-    around = pad(images, (most,) * 4, mode="reflect" if padding == "reflect" else "constant")
-    height, width = images.shape[2:]
+    height, width = images.shape[1:3]
+    if padding == "reflect":
+        around = _reflected(_reflected(images, most, 2), most, 1)
+    else:
+        around = pad(images, (0, 0, most, most, most, most))
     return cropped(around, draws, (height, width))
+
+
+def _reflected(images: Tensor, most: int, axis: int) -> Tensor:
+    before, after = (
+        images.narrow(axis, first, most).flip(axis) for first in (1, images.shape[axis] - most - 1)
+    )
+    return torch.cat((before, images, after), axis)
 
 
 def cropped(images: Tensor, draws: Draws, size: Size) -> Tensor:
@@ -65,95 +85,74 @@ def cropped(images: Tensor, draws: Draws, size: Size) -> Tensor:
     Source:
         Krizhevsky et al. 2012, section 4.1: 224x224 out of 256x256.
     """
-    height, width = images.shape[2:]
-    places = np.array([height - size[0] + 1, width - size[1] + 1])
-    top, left = torch.from_numpy((draws[:, :2] * places).astype(np.int64).T).to(images.device)
-    windows = images.unfold(2, size[0], 1).unfold(3, size[1], 1)
-    return windows[torch.arange(len(images), device=images.device), :, top, left]
+    have = images.shape[1], images.shape[2]
+    return cut(images, _corners(draws, np.array(size), have), size)
 
 
-def scaled(images: Tensor, draws: Draws, size: Size, scale: Range) -> Tensor:
-    """Scale each image so that its shorter side is S, and cut a window out. Takes three draws.
+def windows(have: Size, draws: Draws, size: Size, scale: Range) -> Boxes:
+    """Boxes of as much of each image as a window shows, once its shorter side is scaled to S.
+
+    Takes three draws.
 
     Args:
+        have: height and width of the images.
         size: height and width of the windows, neither above the scaled image's.
-        scale: the least and the largest S, in pixels; S is uniform between them.
-
-    Where S can only be the images' own shorter side this is `cropped`.
+        scale: the least and the largest S, in pixels; S is uniform between them, up to what makes
+            the window's sides whole pixels of the image.
 
     Source:
         Simonyan and Zisserman 2014, arXiv:1409.1556, section 3.1.
     """
-    height, width = images.shape[2:]
     low, high = scale
-    if low == high == min(height, width):
-        return cropped(images, draws, size)
-    factor = min(height, width) / (low + (high - low) * draws[:, 2:])
-    sides = np.minimum(factor * size, (height, width))
-    corners = draws[:, :2] * ((height, width) - sides)
-    return resampled(images, np.hstack((corners, sides)), size)
+    sides = _whole(min(have) / (low + (high - low) * draws[:, 2:]) * size, have)
+    return np.hstack((_corners(draws, sides, have), sides))
 
 
-def area_cropped(
-    images: Tensor, draws: Draws, size: Size, area: Range, aspect: Range = ASPECT
-) -> Tensor:
-    """Cut a part of random area and shape out of each image, and scale it to `size`.
+def areas(have: Size, draws: Draws, area: Range, aspect: Range = ASPECT) -> Boxes:
+    """Boxes of a part of random area and shape of each image.
 
     Args:
+        have: height and width of the images.
         draws: AREA_DRAWS each.
         area: the least and the largest part of the image's area, uniform.
         aspect: of width to height, its logarithm uniform.
 
-    A part that does not fit is drawn anew, up to ten times; then it is the largest centred one.
+    Sides are rounded to whole pixels. A part that does not fit is drawn anew, up to ten times; then
+    it is the largest centred one.
 
     Source:
         Szegedy et al. 2014, arXiv:1409.4842, section 6: 8% to 100%, 3/4 to 4/3.
     """
-    height, width = images.shape[2:]
+    height, width = have
     tries = draws[:, 2:].reshape(-1, TRIES, 2)
     pixels = height * width * (area[0] + (area[1] - area[0]) * tries[..., 0])
     low, high = np.log(aspect)
     shape = np.exp(low + (high - low) * tries[..., 1])
-    sides = np.stack((np.sqrt(pixels / shape), np.sqrt(pixels * shape)), axis=2)
-    # Rounding may carry the whole image past its own sides.
-    fits: NDArray[np.bool_] = np.all(sides <= np.array((height, width)) * (1 + 1e-9), axis=2)
+    sides = np.rint(np.stack((np.sqrt(pixels / shape), np.sqrt(pixels * shape)), axis=2))
+    fits: NDArray[np.bool_] = np.all(sides <= have, axis=2)
     fitting = np.any(fits, axis=1)[:, np.newaxis]
     first = sides[np.arange(len(sides)), fits.argmax(axis=1)]
     nearest = min(max(width / height, aspect[0]), aspect[1])
     largest = min(height, width / nearest), min(width, height * nearest)
-    sides = np.where(fitting, np.minimum(first, (height, width)), largest)
-    corners = np.where(fitting, draws[:, :2], 0.5) * ((height, width) - sides)
-    return resampled(images, np.hstack((corners, sides)), size)
+    chosen = _whole(np.where(fitting, first, largest), have)
+    corners = np.where(fitting, _corners(draws, chosen, have), (np.array(have) - chosen) // 2)
+    return np.hstack((corners, chosen))
 
 
-AREA_DRAWS = 2 + 2 * TRIES
+def _whole(sides: Draws, most: Size) -> NDArray[np.int64]:
+    return np.clip(np.rint(sides), 1, most).astype(np.int64)
 
 
-def resampled(images: Tensor, boxes: NDArray[np.float64], size: Size) -> Tensor:
-    """Scale a rectangle of each image to `size`, bilinearly; bytes become float32.
-
-    Args:
-        boxes: (n, 4): top, left, height, width in pixels, whose corners are at whole numbers.
-
-    Nothing is averaged beyond the four nearest pixels: a rectangle more than about twice as large
-    as `size` shows moiré.
-    """
-    images = images if images.is_floating_point() else images.float()
-    height, width = images.shape[2:]
-    top, left, tall, wide = boxes.T
-    turn = np.zeros((len(boxes), 2, 3))  # from the window, both sides of which are -1 to 1
-    turn[:, 0, 0], turn[:, 0, 2] = wide / width, (2 * left + wide) / width - 1
-    turn[:, 1, 1], turn[:, 1, 2] = tall / height, (2 * top + tall) / height - 1
-    theta = torch.from_numpy(turn).to(images.dtype).to(images.device)
-    grid = affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
-    return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+def _corners(draws: Draws, sides: NDArray[np.int64], have: Size) -> NDArray[np.int64]:
+    """Top and left of rectangles at any place within an image."""
+    return (draws[:, :2] * (np.array(have) - sides + 1)).astype(np.int64)
 
 
 def enlarged(images: Tensor, size: Size) -> Tensor:
     """Centre images in zeros where they are smaller than `size`, as a `Preparation` does."""
     rows, columns = (
-        max(0, least - have) for have, least in zip(images.shape[2:], size, strict=True)
+        max(0, least - have) for have, least in zip(images.shape[1:3], size, strict=True)
     )
     if not rows and not columns:
         return images
-    return pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+    return pad(images, (0, 0, columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))

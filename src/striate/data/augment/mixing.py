@@ -1,6 +1,6 @@
 """What hides a part of an image or mixes it with its neighbour's.
 
-Images are normalised floats (n, depth, height, width); `draws` is float64 (n, k) in [0, 1).
+Images are normalised floats (n, height, width, depth); `draws` is float64 (n, k) in [0, 1).
 
 The image at position p of a batch is mixed with the one at p ^ 1 (0 with 1, 2 with 3), which is in
 the same part of every batch that is cut at even positions. Each of the two has a share of its own,
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment.geometry import Draws
+from striate.data.device import moved
 
 
 def cut_out(images: Tensor, draws: Draws, side: int) -> Tensor:
@@ -26,7 +27,7 @@ def cut_out(images: Tensor, draws: Draws, side: int) -> Tensor:
     Source:
         DeVries and Taylor 2017, arXiv:1708.04552, section 3.
     """
-    sides = np.array(images.shape[2:])
+    sides = np.array(images.shape[1:3])
     first = (draws[:, :2] * sides).astype(np.int64) - side // 2
     return images.masked_fill(_inside(images, first, first + side), 0)
 
@@ -45,8 +46,10 @@ def mixed_up(images: Tensor, draws: Draws, alpha: float) -> tuple[Tensor, Tensor
     Source:
         Zhang et al. 2018, arXiv:1710.09412, section 2.
     """
-    share = torch.from_numpy(_shares(draws[:, 0], alpha)).to(images.dtype).to(images.device)
-    return torch.lerp(images[_neighbours(images)], images, share[:, None, None, None]), share
+    share = moved(_shares(draws[:, 0], alpha), images.device).to(images.dtype)
+    return torch.lerp(
+        images.index_select(0, _neighbours(images)), images, share[:, None, None, None]
+    ), share
 
 
 def cut_mixed(images: Tensor, draws: Draws, alpha: float) -> tuple[Tensor, Tensor]:
@@ -60,14 +63,16 @@ def cut_mixed(images: Tensor, draws: Draws, alpha: float) -> tuple[Tensor, Tenso
     Source:
         Yun et al. 2019, arXiv:1905.04899, section 3.1.
     """
-    sides = np.array(images.shape[2:])
+    sides = np.array(images.shape[1:3])
     half = sides * np.sqrt(1 - _shares(draws[:, 0], alpha))[:, np.newaxis] / 2
     centre = draws[:, 1:3] * sides
     first = np.maximum(np.rint(centre - half), 0).astype(np.int64)
     end = np.minimum(np.rint(centre + half), sides).astype(np.int64)
-    share = torch.from_numpy(1 - (end - first).prod(axis=1) / sides.prod())
-    mixed = torch.where(_inside(images, first, end), images[_neighbours(images)], images)
-    return mixed, share.to(images.dtype).to(images.device)
+    share = moved(1 - (end - first).prod(axis=1) / sides.prod(), images.device)
+    mixed = torch.where(
+        _inside(images, first, end), images.index_select(0, _neighbours(images)), images
+    )
+    return mixed, share.to(images.dtype)
 
 
 def _shares(draws: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
@@ -86,16 +91,17 @@ def _neighbours(batch: Tensor) -> Tensor:
 
 
 def _inside(images: Tensor, first: NDArray[np.int64], end: NDArray[np.int64]) -> Tensor:
-    """(n, 1, height, width): whether a pixel is in its image's rectangle, (n, 2) corners."""
+    """Like images: whether a number's pixel is in its image's rectangle, (n, 2) corners."""
     rows, columns = (
         (torch.arange(side, device=images.device) >= start[:, None])
         & (torch.arange(side, device=images.device) < stop[:, None])
         for side, start, stop in zip(
-            images.shape[2:],
-            torch.from_numpy(first.T).to(images.device),
-            torch.from_numpy(end.T).to(images.device),
+            images.shape[1:3],
+            moved(first.T, images.device),
+            moved(end.T, images.device),
             strict=True,
         )
     )
-    both: Tensor = rows[:, :, None] & columns[:, None, :]
-    return both[:, None]
+    wide = columns.repeat_interleave(images.shape[3], dim=1)  # one for each number of a row
+    both: Tensor = rows[:, :, None] & wide[:, None, :]
+    return both.view(images.shape)
