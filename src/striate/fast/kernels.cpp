@@ -15,7 +15,7 @@
 using Half = uint16_t;  // bfloat16's bits: the upper half of a float32's
 using Index = int64_t;
 
-enum Act { NONE, RELU, GELU, SILU };
+enum Act { NONE, RELU, GELU };
 
 static inline float widen(float value) { return value; }
 static inline float widen(Half bits) {
@@ -63,7 +63,6 @@ template <Act act> static inline float activate(float z) {
     switch (act) {
         case RELU: return z > 0 ? z : z != z ? z : 0.0f;
         case GELU: return z * normal(z, bell);
-        case SILU: return z / (1.0f + exponential(-z));
         default: return z;
     }
 }
@@ -73,7 +72,6 @@ template <Act act> static inline float slope(float z) {
     switch (act) {
         case RELU: return z > 0 ? 1.0f : 0.0f;
         case GELU: s = normal(z, bell); return s + z * bell * 0.39894228f;
-        case SILU: s = 1.0f / (1.0f + exponential(-z)); return s * (1.0f + z * (1.0f - s));
         default: return 1.0f;
     }
 }
@@ -112,6 +110,16 @@ static void sums(Index positions, Index channels, double* first, double* second,
         }
 }
 
+// Sixteen channels at a time: of few channels, most of a longer loop would be its beginning and end.
+template <class Work> static inline void each_channel(Index channels, Work work) {
+    Index k = 0;
+    for (; k + 16 <= channels; k += 16) {
+#pragma omp simd
+        for (Index lane = 0; lane < 16; ++lane) work(k + lane);
+    }
+    for (; k < channels; ++k) work(k);
+}
+
 static inline void larger(float value, int place, float& best, int& at) {
     bool more = (value > best) | (value != value);  // what is no number stays
     best = more ? value : best;
@@ -129,8 +137,7 @@ static void pool(const T* x, T* y, uint8_t* which, Index n, Index h, Index w, In
                 T* __restrict to = y + (row * columns + column) * c;
                 uint8_t* __restrict place = which + (row * columns + column) * c;
                 const Index channels = c, below = w * c;  // bytes might alias what is captured
-#pragma omp simd
-                for (Index k = 0; k < channels; ++k) {
+                each_channel(channels, [=](Index k) {
                     float best = widen(corner[k]);
                     int at = 0;
                     larger(widen(corner[channels + k]), 1, best, at);
@@ -138,7 +145,7 @@ static void pool(const T* x, T* y, uint8_t* which, Index n, Index h, Index w, In
                     larger(widen(corner[below + channels + k]), 3, best, at);
                     narrow(best, to[k]);
                     place[k] = uint8_t(at);
-                }
+                });
             }
     });
 }
@@ -152,17 +159,19 @@ static void unpool(const T* dy, const uint8_t* which, T* dx, Index n, Index h, I
             T* base = dx + image * h * w * c;
             for (Index row = 0; row < rows; ++row) {
                 for (Index column = 0; column < columns; ++column) {
-                    Index small = ((image * rows + row) * columns + column) * c;
+                    const Index small = ((image * rows + row) * columns + column) * c;
+                    const T* __restrict gradient = dy + small;
+                    const uint8_t* __restrict place = which + small;
                     T* __restrict to = base + (row * 2 * w + column * 2) * c;
-#pragma omp simd
-                    for (Index k = 0; k < c; ++k) {
-                        T value = dy[small + k];
-                        uint8_t at = which[small + k];
+                    const Index channels = c, below = w * c;
+                    each_channel(channels, [=](Index k) {
+                        T value = gradient[k];
+                        uint8_t at = place[k];
                         to[k] = at == 0 ? value : T(0);
-                        to[c + k] = at == 1 ? value : T(0);
-                        to[w * c + k] = at == 2 ? value : T(0);
-                        to[w * c + c + k] = at == 3 ? value : T(0);
-                    }
+                        to[channels + k] = at == 1 ? value : T(0);
+                        to[below + k] = at == 2 ? value : T(0);
+                        to[below + channels + k] = at == 3 ? value : T(0);
+                    });
                 }
                 if (w % 2)
                     for (Index odd = 0; odd < 2; ++odd)
@@ -325,7 +334,6 @@ static void forward(const T* x, const T* r, T* y, uint8_t* which, T* out, const 
     switch (act) {
         case RELU: return apply<T, RELU>(x, r, out, a.data(), b.data(), positions, c);
         case GELU: return apply<T, GELU>(x, r, out, a.data(), b.data(), positions, c);
-        case SILU: return apply<T, SILU>(x, r, out, a.data(), b.data(), positions, c);
         default: return apply<T, NONE>(x, r, out, a.data(), b.data(), positions, c);
     }
 }
@@ -349,7 +357,6 @@ static void backward(const T* dout, const T* y, const T* r, const uint8_t* which
     auto first = backward_sums<T, NONE>;
     if (act == RELU) first = backward_sums<T, RELU>;
     if (act == GELU) first = backward_sums<T, GELU>;
-    if (act == SILU) first = backward_sums<T, SILU>;
     first(dout, y, r, dz, aa.data(), bb.data(), mm.data(), positions / many, wide, s.data(),
           t.data());
     if (norm) {

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from striate.fast.kernels import available, library, name_of
 
-ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.GELU: 2, nn.SiLU: 3}
+ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.GELU: 2}
 LAST = torch.channels_last
 
 
