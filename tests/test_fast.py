@@ -21,7 +21,8 @@ from striate.fast.check import wrong
 from striate.fast.fold import folded
 from striate.fast.memory import keep_freed_memory
 from striate.fast.normed import ACTIVATIONS, Normed
-from striate.fast.sidebyside import SideBySide, side_by_side, suits
+from striate.fast.pointwise import Pointwise, pointwise
+from striate.fast.sidebyside import SideBySide, apart, side_by_side, suits
 from striate.fast.twin import NormedSum, twin
 
 LAST = torch.channels_last
@@ -180,11 +181,11 @@ def test_scoring_and_single_values_are_left_to_pytorch() -> None:
 @given(
     n=st.integers(1, 40),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    kernel=st.sampled_from([(3, 3), (5, 5), (1, 3), (3, 5)]),
+    kernel=st.sampled_from([(3, 3), (5, 5), (1, 3), (3, 5), (1, 1)]),
     channels=st.tuples(st.integers(1, 20), st.integers(1, 20)),
     bias=st.booleans(),
 )
-def test_gradients_side_by_side_are_the_convolution_s(
+def test_convolutions_computed_otherwise_are_the_same(
     n: int,
     size: tuple[int, int],
     kernel: tuple[int, int],
@@ -192,7 +193,8 @@ def test_gradients_side_by_side_are_the_convolution_s(
     bias: bool,
 ) -> None:
     layer = nn.Conv2d(*channels, kernel, padding=(kernel[0] // 2, kernel[1] // 2), bias=bias)
-    assert suits(layer)
+    other = Pointwise if pointwise(layer) else SideBySide
+    assert suits(layer) is not pointwise(layer)
     volume = normal(n, channels[0], *size)
     gradient = normal(n, channels[1], *size, seed=1).bfloat16()
 
@@ -203,16 +205,17 @@ def test_gradients_side_by_side_are_the_convolution_s(
         return [out.detach(), *torch.autograd.grad(out, [given, *layer.parameters()], gradient)]
 
     exact = layer(volume).detach()
-    for found, right in zip(grads(SideBySide(layer)), grads(layer), strict=True):
+    for found, right in zip(grads(other(layer)), grads(layer), strict=True):
         assert found.dtype == right.dtype
         assert relative(found, right) < 0.02
-    assert relative(grads(SideBySide(layer))[0], exact) < 0.02
+    assert relative(grads(other(layer))[0], exact) < 0.02
 
 
 def test_images_lie_side_by_side_with_zeros_between() -> None:
     wide = side_by_side(torch.arange(1.0, 13.0).view(3, 1, 2, 2), together=2, between=1)
     assert wide.shape == (2, 1, 2, 6)
     assert wide[0, 0].tolist() == [[1, 2, 0, 5, 6, 0], [3, 4, 0, 7, 8, 0]]
+    assert apart(wide, torch.Size((3, 1, 2, 2)), 1).flatten().tolist() == list(range(1, 13))
     assert wide[1, 0].tolist() == [[9, 10, 0, 0, 0, 0], [11, 12, 0, 0, 0, 0]]
 
 
@@ -326,7 +329,7 @@ def test_the_check_sees_wrong_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_kind_that_computes_in_another_way_is_checked() -> None:
-    assert {SideBySide, Normed, nn.Conv2d, nn.Linear} <= set(check.KINDS)
+    assert {Pointwise, SideBySide, Normed, nn.Conv2d, nn.Linear} <= set(check.KINDS)
 
 
 @pytest.fixture

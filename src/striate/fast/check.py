@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from striate.fast.normed import Normed
+from striate.fast.pointwise import Pointwise
 from striate.fast.sidebyside import SideBySide
 
 WRONG = {torch.bfloat16: 0.03, torch.float32: 1e-3}  # relative; rounding alone gives a tenth of it
-KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, SideBySide, Normed)
+KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Pointwise, SideBySide, Normed)
 
 
 def wrong(
@@ -57,7 +58,7 @@ def wrong(
 
 
 def _plain(layer: nn.Module) -> nn.Module:
-    if isinstance(layer, SideBySide):
+    if isinstance(layer, Pointwise | SideBySide):
         return layer.convolution
     if isinstance(layer, Normed):
         layer.fits = lambda *inputs: False  # type: ignore[method-assign]

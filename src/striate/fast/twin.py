@@ -8,6 +8,7 @@ from copy import copy
 from torch import Tensor, nn
 
 from striate.fast.normed import ACTIVATIONS, Normed
+from striate.fast.pointwise import Pointwise, pointwise
 from striate.fast.rewrite import flow, rewrite
 from striate.fast.sidebyside import SideBySide, suits
 from striate.modules import Add, Chain, Memory, Routed, run
@@ -28,6 +29,8 @@ def _together(parts: Sequence[nn.Module]) -> nn.Module | None:
     first, *rest = parts
     if suits(first) and not rest:
         return SideBySide(first)  # type: ignore[arg-type]
+    if pointwise(first) and not rest:
+        return Pointwise(first)  # type: ignore[arg-type]
     if type(first) is Add and (not rest or (len(rest) == 1 and _kind(rest[0]) == "activation")):
         return _summed(first, rest[0] if rest else None)
     if type(first) is nn.ReLU and len(rest) == 1 and _kind(rest[0]) == "pool":
