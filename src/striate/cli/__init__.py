@@ -23,6 +23,8 @@ VERBS = (
     "compare",
     "data",
     "recipe",
+    "profile",
+    "estimate",
     "train",
     "score",
     "curve",

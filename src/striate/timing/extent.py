@@ -1,0 +1,54 @@
+"""How many images there are to train on, before any is decoded."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from striate.data.assemble import TEST, VALIDATION
+from striate.data.files import UNSPLIT, Listing
+from striate.data.findings import TRAIN
+from striate.data.look import open_source
+from striate.data.tell import Tell, silent
+from striate.errors import DataError
+from striate.layers import Volume
+
+
+class Extent(NamedTuple):
+    """A source's images, split as for training; each number within some images of `load`'s.
+
+    Attributes:
+        volume: of an image as it is stored; None where that is known only once it is decoded.
+    """
+
+    train: int
+    validation: int
+    test: int
+    volume: Volume | None
+
+
+def extent(source: str, tell: Tell = silent) -> Extent:
+    """Count a source's images. Files that cannot be read are counted too: none is opened.
+
+    Args:
+        source: as for `striate.data.load`.
+
+    Raises:
+        DataError: there is no such source, or it holds no images to train on.
+    """
+    opened = open_source(source, tell=tell)
+    counts = {split: len(found) for split, found in opened.splits.items()}
+    listed = isinstance(opened, Listing)
+    volume = None if isinstance(opened, Listing) else opened.splits[TRAIN].volume
+    whole = counts.get(TRAIN) or counts.get(UNSPLIT, 0)
+    if not whole:
+        raise DataError(f"{source} holds no training images, only {', '.join(counts)}")
+    validation, test = counts.get("validation", 0), counts.get("test", 0)
+    if not test:  # a validation split alone is for testing
+        validation, test = 0, validation
+    if not test and listed:
+        test = round(TEST * whole)
+        whole -= test
+    if not validation:
+        validation = round(VALIDATION * whole)
+        whole -= validation
+    return Extent(whole, validation, test, volume)
