@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from striate.data import Images, Preparation, Splits, prepare
 from striate.data import measure as measuring
-from striate.data.measure import components
+from striate.data.measure import components, moments
 from striate.errors import DataError, StriateError
 from striate.layers import Volume
 from striate.network import read
@@ -112,6 +112,18 @@ def test_measuring_in_parts_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(measuring, "CHUNK", 130)
     parts = prepared("[4x4x3] fc-2", train, "mean-image"), components(train, 3)
     assert parts[0] == whole[0] and np.array_equal(parts[1], whole[1])
+
+
+def test_means_and_deviations_are_of_exact_sums() -> None:
+    """However many bright images there are."""
+    pixels = RANDOM.integers(250, 256, (900, 3, 2, 1), dtype=np.uint8)
+    whole = pixels.astype(np.int64)
+    image, mean, deviation = moments(
+        Images(pixels, np.arange(900) % 2, ("a", "b")), Volume(3, 2, 1)
+    )
+    assert np.array_equal(image * 900, whole.sum(axis=0))
+    assert mean[0] == whole.sum() / whole.size
+    assert deviation[0] == np.sqrt((whole**2).sum() / whole.size - mean[0] ** 2)
 
 
 def test_of_a_huge_set_images_spread_over_it_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,8 +104,7 @@ def listing(source: str, path: Path) -> Listing:
         changed = about.st_mtime_ns
         if zipfile.is_zipfile(path):
             _zip.cache_clear()  # the file may be another one than the last of its name
-            with zipfile.ZipFile(path) as archive:
-                members = archive.infolist()
+            members = _zip(str(path), os.getpid()).infolist()  # which takes a while, of many
             found = list(_zip_members(path, members, changed))
             return arrange(source, found, ZipReader(str(path)))
         plain = path if _is_plain_tar(path) else _uncompressed(path)

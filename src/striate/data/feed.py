@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -33,8 +34,9 @@ def feed(
     """The batches from `first` up to `end`, ready for the network, in order.
 
     On a GPU a thread makes them while the network computes, on a stream of its own, from bytes that
-    lie there if they are few enough. On a CPU they are made when they are asked for: there is
-    nobody else who could do it, and they take a few microseconds an image.
+    lie there if they are few enough. On a CPU they are made when they are asked for, by one thread,
+    in a few microseconds an image: another thread beside the network's took more from it than it
+    gave (bench/LOG.md).
 
     Args:
         workers: processes that load ahead, for images that are decoded as they are needed.
@@ -65,12 +67,29 @@ def _made(
     loaded = batches.load(first, end, workers, together=together)
     for group, (samples, pixels, labels) in zip(groups, loaded, strict=True):
         epoch = batches.epoch(group.start)
-        changed = augmentation.changed(pixels, samples, epoch, device, layout, framed=framed)
+        with _one_thread(device):
+            changed = augmentation.changed(pixels, samples, epoch, device, layout, framed=framed)
         begin = 0
         for number in group:
             part = slice(begin, begin + len(batches.own(number)))
             yield augmentation.batch(changed[part], labels[part], samples[part], epoch, layout)
             begin = part.stop
+
+
+@contextmanager
+def _one_thread(device: Device) -> Iterator[None]:
+    """Steps this small gain little from a second thread of the CPU, and on a machine with other
+    work take up to twenty times as long while the two wait for each other (bench/LOG.md).
+    """
+    before = torch.get_num_threads()
+    if torch.device(device).type != "cpu" or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _on_a_stream(made: Iterator[Batch], device: Device) -> Iterator[tuple[Batch, torch.cuda.Event]]:

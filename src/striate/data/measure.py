@@ -11,6 +11,7 @@ from striate.data.images import Images
 from striate.layers.volume import Volume
 
 CHUNK = 2**22  # bytes of pixels measured at a time, so that squares of all never lie in memory
+EXACT = 2**24 // 255**2  # squares of levels whose sum a float32 holds exactly
 MOST = 2**32  # bytes of pixels measured at all: to decode a huge set only for this takes hours
 
 
@@ -40,12 +41,13 @@ def moments(
     (top, bottom), (left, right) = margins(images.volume, input)
     rows = slice(max(0, -top), images.volume.height - max(0, -bottom))
     columns = slice(max(0, -left), images.volume.width - max(0, -right))
-    count, total, squares = 0, np.uint64(0), np.uint64(0)
-    for values in _chunks(images):
-        centre = values[:, rows, columns].astype(np.uint16)
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
+    for values in _chunks(images, EXACT):
+        centre = values[:, rows, columns].astype(np.float32)
         count += len(values)
-        total = total + centre.sum(axis=0, dtype=np.uint64)
-        squares = squares + (centre * centre).sum(axis=(0, 1, 2), dtype=np.uint64)
+        total = total + centre.sum(axis=0)
+        squares = squares + np.square(centre, out=centre).sum(axis=0)
+    squares = np.sum(squares, axis=(0, 1))
     around = (max(0, top), max(0, bottom)), (max(0, left), max(0, right)), (0, 0)
     image = np.pad(total, around) / count
     pixels = count * input.height * input.width
@@ -82,10 +84,11 @@ def components(images: Images, depth: int) -> NDArray[np.float64]:
     return made
 
 
-def _chunks(images: Images) -> Iterator[NDArray[np.uint8]]:
+def _chunks(images: Images, most: int | None = None) -> Iterator[NDArray[np.uint8]]:
     """The pixels of all images or of as many as are measured, some at a time."""
     size = images.volume.height * images.volume.width * images.volume.depth
     measured = min(len(images), max(2, MOST // size))
     positions = np.arange(measured, dtype=np.int64) * len(images) // measured
-    for first in range(0, measured, max(1, CHUNK // size)):
-        yield images.pixels[positions[first : first + max(1, CHUNK // size)]]
+    together = min(max(1, CHUNK // size), most or measured)
+    for first in range(0, measured, together):
+        yield images.pixels[positions[first : first + together]]

@@ -32,7 +32,7 @@ from striate.recipes import Recipe
 # Each change has numbers of its own, so that one more leaves the others as they are. Another
 # numbering would change what recipes give.
 FLIP, LIGHTING, BRIGHTNESS, CONTRAST, SHIFT, CUTOUT, MIX = range(FRAME + 1, 9)
-PIECE = 200_000  # numbers of images that go through all changes together, and stay in a CPU's cache
+PIECE = 400_000  # numbers of images that go through all changes together, and stay in a CPU's cache
 
 
 @dataclass(frozen=True, eq=False)
