@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from inspect import signature
+from time import monotonic, sleep
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from striate.errors import RunError
 
+LEAVING = 10.0  # seconds that a process waits at its end for the others
 TIMEOUT = timedelta(minutes=10)  # longer than a large checkpoint takes to write
 
 
@@ -100,8 +102,21 @@ def joined() -> Iterator[Ranks]:
     )
     try:
         yield ranks
+        _left_together(ranks, store)
     finally:
         dist.destroy_process_group()
+
+
+def _left_together(ranks: Ranks, store: Any) -> None:
+    """Wait for the others to come to their end: one that goes closes connections that a slower one
+    may still read its last sum from, and torchrun would start all again.
+    """
+    keys = [f"{_attempt(ranks)}-left-{rank}" for rank in range(ranks.world)]
+    deadline = monotonic() + LEAVING
+    with suppress(RuntimeError):  # the store went with the process that held it
+        store.set(keys[ranks.rank], "")
+        while monotonic() < deadline and not store.check(keys):
+            sleep(0.01)
 
 
 def _attempt(ranks: Ranks) -> str:
