@@ -4,19 +4,20 @@ import os
 import platform
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
+
+from striate.host import cores, processor
 
 
 def describe() -> dict[str, Any]:
     """Processor, cores that this process may use, memory, system; `name` is for file names."""
-    processor, cores = _processor(), _cores()
-    plain = re.sub(r"\((r|tm)\)|@.*|\b(cpu|processor)\b", " ", processor.lower())
+    name, count = processor(), cores()
+    plain = re.sub(r"\((r|tm)\)|@.*|\b(cpu|processor)\b", " ", name.lower())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
-        "name": f"{re.sub('[^a-z0-9]+', '-', plain).strip('-')}-{cores}-cores",
-        "processor": processor,
-        "cores": cores,
+        "name": f"{re.sub('[^a-z0-9]+', '-', plain).strip('-')}-{count}-cores",
+        "processor": name,
+        "cores": count,
         "memory_gib": round(memory, 1),
         "system": f"{_system()}, kernel {platform.release().split('-')[0]}, {platform.machine()}",
         "python": platform.python_version(),
@@ -30,21 +31,6 @@ def _gpu() -> dict[str, str]:
     except OSError:
         return {}
     return {"gpu": done.stdout.splitlines()[0]} if done.stdout.strip() else {}
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE)
-        return found[1].strip() if found else platform.machine()
-    if platform.system() == "Darwin":
-        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _system() -> str:

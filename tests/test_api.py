@@ -24,7 +24,7 @@ SLOW = (
 
 # Each floor may import those before it.
 FLOORS = [
-    ["errors"],
+    ["errors", "host"],
     ["disk"],
     ["layers"],
     ["tree"],

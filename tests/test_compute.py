@@ -13,6 +13,7 @@ from torch import nn
 from striate import compute
 from striate.compute import Compute, choose
 from striate.errors import RunError, StriateError
+from striate.fast.kernels import NoKernels
 from striate.network import read
 
 SMALL = read("[8x8x1] conv3-8 relu maxpool2 fc-10 softmax")
@@ -85,6 +86,19 @@ def test_what_this_machine_cannot_do_is_said(options: dict[str, object], message
     with pytest.raises(RunError, match=message) as error:
         choose(SMALL, 32, **options)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("engine", ["fused", "compiled"])
+def test_an_engine_that_compiles_needs_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    def none() -> str:
+        raise NoKernels("there is no C++ compiler here")
+
+    monkeypatch.setattr(compute, "compiler", none)
+    with pytest.raises(RunError, match=f"no C.. compiler here, which the engine '{engine}' needs"):
+        choose(SMALL, 32, device="cpu", engine=engine)
+    assert choose(SMALL, 32, device="cpu", engine="eager").engine == "eager"
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:

@@ -48,7 +48,7 @@ from striate.notation import read as reading
 from striate.notation import reader, values
 from striate.pattern import CLASSES, PASSED_OVER
 from striate.recipes import Recipe
-from striate.recipes.recipe import RATES, SCHEDULES
+from striate.recipes.choices import RATES, SCHEDULES
 from striate.records import Record
 
 ROOT = Path(__file__).parents[1]

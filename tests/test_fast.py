@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Iterator
 from contextlib import nullcontext
 from copy import deepcopy
@@ -319,17 +320,18 @@ def test_a_layer_that_is_wrong_on_this_machine_is_named() -> None:
     assert (wrong(broken, images, half) or "").startswith("Off(8, 4")
 
 
+@needs_compiler
 def test_the_check_sees_wrong_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = nn.Sequential(Normed(None, normalisation(4), nn.ReLU()))
     plainly = Normed.plainly
     monkeypatch.setattr(Normed, "plainly", lambda *given: plainly(*given) * 1.01)
     monkeypatch.setattr(Normed, "fits", lambda self, volume, shortcut: True)
-    if kernels.available():
-        assert (wrong(parts, normal(2, 4, 5, 5), nullcontext()) or "").startswith("Normed")
+    assert (wrong(parts, normal(2, 4, 5, 5), nullcontext()) or "").startswith("Normed")
 
 
 def test_every_kind_that_computes_in_another_way_is_checked() -> None:
-    assert {Pointwise, SideBySide, Normed, nn.Conv2d, nn.Linear} <= set(check.KINDS)
+    for kind in (Pointwise, SideBySide, Normed, nn.Conv2d, nn.Linear):
+        assert issubclass(kind, check.KINDS)
 
 
 @pytest.fixture
@@ -382,5 +384,4 @@ def test_kernels_that_were_damaged_are_compiled_again(fresh: Path) -> None:
 
 
 def test_freed_memory_is_kept_where_the_c_library_can() -> None:
-    assert keep_freed_memory() in (True, False)
-    assert keep_freed_memory() == keep_freed_memory()
+    assert keep_freed_memory() == (platform.libc_ver()[0] == "glibc")

@@ -26,7 +26,7 @@ Rate = Callable[..., float]
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(probing, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(probing, "_quiet", lambda: True)
+    monkeypatch.setattr(probing, "quiet", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     return tmp_path
 
@@ -99,7 +99,7 @@ def test_what_was_measured_is_recalled(monkeypatch: pytest.MonkeyPatch, own_cach
 def test_what_a_busy_machine_told_is_not_kept(
     monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
-    monkeypatch.setattr(probing, "_quiet", lambda: False)
+    monkeypatch.setattr(probing, "quiet", lambda: False)
     rates(monkeypatch, {})
     probe(NET, 2000)
     assert not (own_cache / "probes").exists()

@@ -28,8 +28,9 @@ from striate.recipes import (
     split_settings,
     to_toml,
 )
+from striate.recipes.choices import FLIPS, RULES, SCHEDULES
 from striate.recipes.limits import LIMITS
-from striate.recipes.recipe import FLIPS, RULES, SCHEDULES, SETTINGS
+from striate.recipes.recipe import SETTINGS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

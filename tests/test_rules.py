@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.errors import RunError
 from striate.network import read
 from striate.recipes import Recipe
-from striate.recipes.recipe import RULES
+from striate.recipes.choices import RULES
 from striate.rules import Average, constrain, head, optimiser
 
 PLAIN = Recipe(weight_decay=0.0)

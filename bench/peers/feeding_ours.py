@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,12 @@ from turns import Turns
 from striate.data import Images, Preparation, load
 from striate.data.augment import augmentation
 from striate.data.build import Fit
+from striate.data.feed import feed
 from striate.data.files import list_files
 from striate.data.loader import Batches
 from striate.data.preparation import Layout
 from striate.data.stream import Streamed
+from striate.fast.memory import keep_freed_memory
 from striate.layers import Volume
 from striate.recipes import Recipe
 
@@ -53,11 +54,8 @@ def fed(images: Images, recipe: Recipe, side: int, layout: Layout, workers: int)
     preparation = Preparation(Volume(side, side, 3), (0.5,) * 3, (0.25,) * 3)
     augmented = augmentation(recipe, preparation, images)
     batches = Batches(images, recipe.batch, recipe.seed)
-    loaded = batches.load(0, 10**6, workers)
-    for number in count():
-        samples, pixels, labels = next(loaded)
-        epoch = number // batches.per_epoch + 1
-        yield len(augmented(pixels, labels, samples, epoch, layout=layout).images)
+    for batch in feed(batches, augmented, 0, 10**6, layout=layout, workers=workers):
+        yield len(batch.images)
 
 
 def main() -> None:
@@ -69,6 +67,7 @@ def main() -> None:
     options.add_argument("--decoded", action="store_true")
     options.add_argument("--workers", type=int, default=0)
     given = options.parse_args()
+    keep_freed_memory()
     turns, layout = Turns(given.seconds), LAYOUTS[given.layout]
     if given.what in TASKS:
         task = TASKS[given.what]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from striate.data.preparation import Layout
 from striate.errors import RunError, one_of
 from striate.fast.fold import folded
+from striate.fast.kernels import NoKernels, compiler
 from striate.fast.memory import keep_freed_memory
 from striate.fast.twin import twin
 from striate.network import Network
@@ -135,6 +136,11 @@ def choose(
         raise RunError(f"exact training is by PyTorch's own operations: leave out {engine!r}")
     if engine == "fused" and kind != "cpu":
         raise RunError("the fused engine is of CPUs: leave it out, or say --device cpu")
+    if kind == "cpu" and engine not in (None, "eager"):
+        try:
+            compiler()
+        except NoKernels as reason:
+            raise RunError(f"{reason}, which the engine {engine!r} needs: leave it out") from None
     return Compute(
         device,
         precision or ("bfloat16" if fast else "float32"),

@@ -76,6 +76,13 @@ class Recall(Routed):
         return self.name or "input"
 
 
+def added(first: Tensor, *others: Tensor) -> Tensor:
+    """The sum of volumes, from the first on."""
+    for other in others:
+        first = first + other
+    return first
+
+
 class Add(Routed):
     """The sum of branches that start from the same volume."""
 
@@ -85,10 +92,7 @@ class Add(Routed):
             self.add_module(f"branch{number}", branch)
 
     def recall(self, volume: Tensor, memory: Memory) -> Tensor:
-        first, *others = (run(branch, volume, memory) for branch in self.children())
-        for other in others:
-            first = first + other
-        return first
+        return added(*(run(branch, volume, memory) for branch in self.children()))
 
 
 class Concat(Add):

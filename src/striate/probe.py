@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,8 +20,10 @@ from striate.data.tell import Tell, silent
 from striate.errors import RunError
 from striate.fast.check import wrong
 from striate.fast.kernels import NoKernels, library
+from striate.host import cores, processor, quiet
 from striate.network import Network
 from striate.notation import write_script
+from striate.storage import write
 
 WORK = 3_000_000_000  # multiply-adds of a measured step's forward pass, at most, if it can be
 ENOUGH = 0.25  # seconds of measured steps in each way
@@ -62,17 +64,13 @@ def probe(network: Network, batch: int, *, tell: Tell = silent) -> Choice:
     kept = cache_folder() / "probes" / f"{_mark(network, batch)}.json"
     if (found := _recalled(kept)) is not None:
         return found
-    quiet = _quiet()
+    still = quiet()
     found = _measured(network, batch, tell)
-    if not quiet:
+    if not still:
         return found
-    try:
+    with suppress(OSError, RunError):  # else it is measured again the next time
         kept.parent.mkdir(parents=True, exist_ok=True)
-        aside = kept.with_name(f"{kept.name}.{os.getpid()}")
-        aside.write_text(json.dumps(asdict(found), indent=1), "utf-8")
-        os.replace(aside, kept)
-    except OSError:
-        pass  # it is measured again the next time
+        write(kept, json.dumps(asdict(found), indent=1).encode())
     return found
 
 
@@ -112,14 +110,14 @@ def _measured(network: Network, batch: int, tell: Tell) -> Choice:
         with torch.random.fork_rng(devices=[]):
             model = network.build()
             images = torch.rand(_size(network, batch), *_shape(network)).mul_(2).sub_(1)
-        for way in _ways(plain):
-            measure(way)
-        best = _best(rates)
-        if plain.threads > 1:
-            for way in {best: 0, plain: 0}:
-                measure(replace(way, threads=1))
-            alone = replace(best, threads=1)
-            best = best if rates[best] > GAIN * rates[alone] else alone
+            for way in _ways(plain):
+                measure(way)
+            best = _best(rates)
+            if plain.threads > 1:
+                for way in dict.fromkeys((best, plain)):
+                    measure(replace(way, threads=1))
+                alone = replace(best, threads=1)
+                best = alone if rates[best] <= GAIN * rates.get(alone, 0.0) else best
     finally:
         torch.set_num_threads(before)
     gain = rates[best] / max(rates[way] for way in rates if way.engine == "eager")
@@ -179,14 +177,6 @@ def _step(module: nn.Module, images: Tensor, way: Compute) -> float:
     return perf_counter() - began
 
 
-def _quiet() -> bool:
-    """Whether most of the machine was idle in the last minute."""
-    try:
-        return os.getloadavg()[0] < (os.cpu_count() or 1) / 2
-    except (AttributeError, OSError):  # Windows has none
-        return True
-
-
 def _size(network: Network, batch: int) -> int:
     """Images in a measured step: more than one, for batch normalisation."""
     return max(2, min(batch, WORK // max(1, network.account().totals.macs)))
@@ -199,10 +189,7 @@ def _shape(network: Network) -> tuple[int, int, int]:
 
 def _mark(network: Network, batch: int) -> str:
     """A name for what decides the measurement."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.exists() else []
-    model = next((line for line in lines if line.startswith("model name")), "")
-    said = [VERSION, write_script(network.script), _size(network, batch), model, os.cpu_count()]
+    said = [VERSION, write_script(network.script), _size(network, batch), processor(), cores()]
     said += [torch.__version__, torch.get_num_threads()]
     return sha256(repr(said).encode()).hexdigest()[:24]
 

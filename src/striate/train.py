@@ -98,7 +98,7 @@ def train(
         if epochs_since_lowest(progress.errors) >= (recipe.early_stopping or inf):
             break
         model.train()
-        module.train()
+        module.train()  # a twin's containers have a mode of their own
         while progress.step < epoch * steps:
             clock.start()
             batch = _grown(next(ready), recipe, (progress.step + 0.5) / end)

@@ -20,6 +20,45 @@ def choice(name: str, values: Iterable[str], default: str, help: str) -> Decorat
     )
 
 
+def applied(options: Iterable[Decorator], command: Any) -> Any:
+    """A command with options, in their order."""
+    for option in reversed(list(options)):
+        command = option(command)
+    return command
+
+
+WAYS = ("device", "precision", "memory_format", "engine", "exact")  # as `compute.choose` takes them
+
+
+def computing(command: Any) -> Any:
+    """Gives a command the options of WAYS."""
+    best = "by default the machine's best."
+    options = (
+        click.option(
+            "--exact", is_flag=True, help="Compute in float32 by PyTorch's own operations."
+        ),
+        click.option(
+            "--precision", type=click.Choice(["float32", "bfloat16"]), help=best.capitalize()
+        ),
+        click.option(
+            "--memory-format",
+            type=click.Choice(["contiguous", "channels_last"]),
+            help=best.capitalize(),
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(["eager", "fused", "compiled"]),
+            help=f"PyTorch's operations, kernels of runs of layers, or torch.compile; {best}",
+        ),
+        click.option(
+            "--device",
+            metavar="DEVICE",
+            help="cpu, cuda, cuda:1 ...; by default CUDA where there is one.",
+        ),
+    )
+    return applied(options, command)
+
+
 SETTING = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from striate.cli.arguments import Decorator, settings_among
-from striate.cli.sessions import WAYS
+from striate.cli.arguments import WAYS, Decorator, applied, computing, settings_among
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,30 +26,14 @@ OPTIONS: tuple[Decorator, ...] = (
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe; may follow."
     ),
     click.option("--batch", type=click.IntRange(min=1), help="Short for --set batch=N."),
-    click.option("--exact", is_flag=True, help="Compute in float32 by PyTorch's own operations."),
-    click.option(
-        "--precision",
-        type=click.Choice(["float32", "bfloat16"]),
-        help="By default the machine's best.",
-    ),
-    click.option(
-        "--memory-format",
-        type=click.Choice(["contiguous", "channels_last"]),
-        help="By default the machine's best.",
-    ),
-    click.option(
-        "--engine", type=click.Choice(["eager", "fused"]), help="By default the machine's best."
-    ),
+    computing,
     click.option("--threads", type=click.IntRange(min=1), help="By default as training has them."),
-    click.option("--device", metavar="DEVICE", help="cpu, cuda ...; CUDA where there is one."),
 )
 
 
 def planning(command: Any) -> Any:
     """Gives a command the words and options of OPTIONS."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+    return applied(OPTIONS, command)
 
 
 class Plan(NamedTuple):

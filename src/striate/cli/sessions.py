@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.arguments import settings_among
+from striate.cli.arguments import WAYS, settings_among
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -121,9 +121,6 @@ def resumed(
             ranks=ranks,
             tell=tell,
         )
-
-
-WAYS = ("device", "precision", "memory_format", "engine", "exact")
 
 
 def _wanted(options: dict[str, Any]) -> dict[str, Any]:

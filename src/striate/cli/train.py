@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.arguments import choice
+from striate.cli.arguments import choice, computing
 from striate.cli.sessions import begun, checked, memory_explained, resumed, to_resume
 
 if TYPE_CHECKING:
@@ -69,24 +69,7 @@ if TYPE_CHECKING:
     "stop",
     "Where numbers are no longer finite: stop, or go back and halve the rate.",
 )
-@click.option("--exact", is_flag=True, help="Compute in float32 by PyTorch's own operations.")
-@click.option(
-    "--precision", type=click.Choice(["float32", "bfloat16"]), help="By default the machine's best."
-)
-@click.option(
-    "--memory-format",
-    type=click.Choice(["contiguous", "channels_last"]),
-    help="By default the machine's best.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["eager", "fused", "compiled"]),
-    help="PyTorch's operations, kernels of runs of layers, or torch.compile; by default the "
-    "machine's best.",
-)
-@click.option(
-    "--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ...; by default CUDA where there is one."
-)
+@computing
 @click.option(
     "--tensorboard", is_flag=True, help="Write the records for TensorBoard too, in the run folder."
 )

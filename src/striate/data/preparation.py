@@ -17,7 +17,7 @@ from striate.data.measure import margins, moments
 from striate.errors import DataError, one_of
 from striate.layers.volume import Volume
 from striate.network import Network
-from striate.recipes.recipe import NORMALISATIONS
+from striate.recipes.choices import NORMALISATIONS
 
 
 @dataclass(frozen=True)

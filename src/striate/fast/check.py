@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
+from striate.fast.convolved import Convolved
 from striate.fast.normed import Normed
-from striate.fast.pointwise import Pointwise
-from striate.fast.sidebyside import SideBySide
 
 WRONG = {torch.bfloat16: 0.03, torch.float32: 1e-3}  # relative; rounding alone gives a tenth of it
-KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Pointwise, SideBySide, Normed)
+KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Convolved, Normed)
 
 
 def wrong(
@@ -47,9 +46,10 @@ def wrong(
             hook.remove()
     for layer, inputs in met.values():
         inputs = tuple(each.detach() for each in inputs)
+        wide = tuple(each.float() for each in inputs)
         with autocast:
-            fast = list(_values(deepcopy(layer), inputs))
-        exact = list(_values(_plain(deepcopy(layer)), tuple(each.float() for each in inputs)))
+            fast = list(_values(fresh := deepcopy(layer), fresh, inputs))
+        exact = list(_values(fresh := deepcopy(layer), _plain(fresh), wide))
         for found, right in zip(fast, exact, strict=True):
             error = (found.float() - right).norm() / right.norm().clamp(min=1e-6)
             if not error < WRONG[fast[0].dtype]:  # as the output, gradients
@@ -57,18 +57,19 @@ def wrong(
     return None
 
 
-def _plain(layer: nn.Module) -> nn.Module:
-    if isinstance(layer, Pointwise | SideBySide):
-        return layer.convolution
+def _plain(layer: nn.Module) -> Callable[..., Tensor]:
+    """What computes the same by PyTorch's operations."""
     if isinstance(layer, Normed):
-        layer.fits = lambda *inputs: False  # type: ignore[method-assign]
-    return layer
+        return layer.plainly
+    return layer.convolution if isinstance(layer, Convolved) else layer
 
 
-def _values(layer: nn.Module, inputs: tuple[Tensor, ...]) -> Iterator[Tensor]:
+def _values(
+    layer: nn.Module, compute: Callable[..., Tensor], inputs: tuple[Tensor, ...]
+) -> Iterator[Tensor]:
     """The output and all gradients, for a gradient of the output that is the same each time."""
     inputs = tuple(each.clone().requires_grad_() for each in inputs)
-    out = layer(*inputs)
+    out = compute(*inputs)
     # A generator of its own leaves training's alone; rounded, they are the same in both precisions.
     weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(0)).bfloat16().to(out)
     wanted = [*inputs, *(each for each in layer.parameters() if each.requires_grad)]

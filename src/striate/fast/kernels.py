@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from striate.data.folders import cache_folder
+from striate.host import instructions, processor
 
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
 COMPILERS = ("c++", "g++", "clang++")
@@ -38,12 +39,12 @@ def library() -> ctypes.CDLL:
         NoKernels: no compiler, or none that succeeds.
     """
     source = files("striate.fast").joinpath("kernels.cpp").read_bytes()
-    compiler = _compiler()
-    kept = cache_folder() / "kernels" / f"{_mark(source, compiler)}.so"
+    path = compiler()
+    kept = cache_folder() / "kernels" / f"{_mark(source, path)}.so"
     try:
         found = ctypes.CDLL(str(kept))
     except OSError:  # not compiled yet, or damaged
-        found = _compiled(compiler, source, kept)
+        found = _compiled(path, source, kept)
     for name in ("forward", "backward"):
         for kind in NAMES.values():
             getattr(found, f"{name}_{kind}").restype = None
@@ -60,23 +61,26 @@ def available() -> bool:
     return True
 
 
-def _compiler() -> str:
+def compiler() -> str:
+    """The path of a C++ compiler.
+
+    Raises:
+        NoKernels: there is none.
+    """
     for name in (os.environ.get("CXX"), *COMPILERS):
         if name and (path := shutil.which(name)):
             return path
     raise NoKernels("there is no C++ compiler here")
 
 
-def _mark(source: bytes, compiler: str) -> str:
+def _mark(source: bytes, path: str) -> str:
     """A name for what this compiler makes of this source on this kind of processor."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.exists() else []
-    processor = [line for line in lines if line.startswith(("model name", "flags", "Features"))][:2]
-    said = [compiler, str(os.stat(compiler).st_mtime_ns), platform.node() if not lines else ""]
-    return hashlib.sha256(source + repr([FLAGS, said, processor]).encode()).hexdigest()[:24]
+    known = instructions() or platform.node()
+    said = [FLAGS, path, os.stat(path).st_mtime_ns, processor(), known]
+    return hashlib.sha256(source + repr(said).encode()).hexdigest()[:24]
 
 
-def _compiled(compiler: str, source: bytes, kept: Path) -> ctypes.CDLL:
+def _compiled(path: str, source: bytes, kept: Path) -> ctypes.CDLL:
     """The kernels, which are kept under a name if that can be written."""
     arm = platform.machine() in ("arm64", "aarch64")
     native = ["-mcpu=native"] if arm else ["-march=native", "-mprefer-vector-width=512"]
@@ -84,8 +88,8 @@ def _compiled(compiler: str, source: bytes, kept: Path) -> ctypes.CDLL:
         Path(folder, "kernels.cpp").write_bytes(source)
         result = Path(folder, "kernels.so")
         for threads in (["-fopenmp"], []):
-            compile_only = [compiler, *FLAGS, *native, *threads, "-c", "kernels.cpp"]
-            link = [compiler, "-shared", "kernels.o", "-o", result.name]
+            compile_only = [path, *FLAGS, *native, *threads, "-c", "kernels.cpp"]
+            link = [path, "-shared", "kernels.o", "-o", result.name]
             try:
                 for command in (compile_only, link):
                     subprocess.run(
@@ -96,15 +100,10 @@ def _compiled(compiler: str, source: bytes, kept: Path) -> ctypes.CDLL:
             except (OSError, subprocess.SubprocessError) as reason:
                 said = getattr(reason, "stderr", None) or str(reason)
         else:
-            raise NoKernels(f"{compiler} cannot compile them: {said.strip().splitlines()[-1]}")
+            raise NoKernels(f"{path} cannot compile them: {said.strip().splitlines()[-1]}")
         with suppress(OSError):
             kept.parent.mkdir(parents=True, exist_ok=True)
             aside = kept.with_name(f"{kept.name}.{os.getpid()}")
             shutil.copy(result, aside)
             os.replace(aside, kept)
         return found
-
-
-def name_of(dtype: torch.dtype) -> str:
-    """The ending of the kernels' names for a type of numbers."""
-    return NAMES[dtype]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from striate.fast.kernels import available, library, name_of
+from striate.fast.kernels import NAMES, available, library
 
 ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.GELU: 2}
 LAST = torch.channels_last
@@ -54,13 +54,13 @@ class Normed(nn.Module):
             (self.norm is None or self.norm.training)
             and available()
             and volume.device.type == "cpu"
-            and volume.dtype in (torch.float32, torch.bfloat16)
+            and volume.dtype in NAMES
             and volume.numel() >= 2 * factor * volume.shape[1]
             and (self.pool is None or min(volume.shape[2:]) >= 2)
             and (shortcut is None or shortcut.dtype == volume.dtype)
         )
 
-    def plainly(self, volume: Tensor, shortcut: Tensor | None) -> Tensor:
+    def plainly(self, volume: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """The same by PyTorch's operations."""
         for part in (self.pool, self.norm):
             volume = volume if part is None else part(volume)
@@ -88,7 +88,7 @@ class _Normed(torch.autograd.Function):
             which = torch.empty_like(y, dtype=torch.uint8)
         out = torch.empty_like(y)
         mean, inverse = torch.empty(2, c)
-        getattr(library(), f"forward_{name_of(x.dtype)}")(
+        getattr(library(), f"forward_{NAMES[x.dtype]}")(
             *map(_at, (x, r, y, which, out, weight, bias, mean, inverse)),
             _at(None if norm is None else norm.running_mean),
             _at(None if norm is None else norm.running_var),
@@ -114,7 +114,7 @@ class _Normed(torch.autograd.Function):
         if which is not None:
             dx = torch.empty((n, c, h, w), dtype=y.dtype, memory_format=LAST)
         dweight, dbias = torch.empty(2, c)
-        getattr(library(), f"backward_{name_of(y.dtype)}")(
+        getattr(library(), f"backward_{NAMES[y.dtype]}")(
             *map(_at, (gradient, y, r, which, dz, dy, dx)),
             *map(_at, (weight, bias, mean, inverse, dweight, dbias)),
             *map(c_int64, (n, h, w, c)),

@@ -12,24 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
-
-class Pointwise(nn.Module):
-    """A convolution that stays the module it is; only its gradient is computed otherwise."""
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.convolution = convolution
-
-    def forward(self, volume: Tensor) -> Tensor:
-        layer = self.convolution
-        if not torch.is_autocast_enabled("cpu"):
-            return layer(volume)  # type: ignore[no-any-return]
-        kind = torch.get_autocast_dtype("cpu")
-        bias = None if layer.bias is None else layer.bias.to(kind)
-        out: Tensor = _Pointwise.apply(  # type: ignore[no-untyped-call]
-            volume.to(kind), layer.weight.to(kind), bias
-        )
-        return out
+from striate.fast.convolved import Convolved, gradient_of
 
 
 def pointwise(layer: nn.Module) -> bool:
@@ -44,9 +27,11 @@ def pointwise(layer: nn.Module) -> bool:
 
 class _Pointwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, volume: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, volume: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+    ) -> Tensor:
         ctx.save_for_backward(volume, weight)
-        ctx.biased = bias is not None
+        ctx.padding, ctx.biased = padding, bias is not None
         with torch.autocast("cpu", enabled=False):
             return conv2d(volume, weight, bias)
 
@@ -56,20 +41,14 @@ class _Pointwise(torch.autograd.Function):
         volume, weight = ctx.saved_tensors
         dx, dw = None, None
         if ctx.needs_input_grad[0]:
-            dx = torch.ops.aten.convolution_backward(
-                gradient,
-                volume,
-                weight,
-                None,
-                [1, 1],
-                [0, 0],
-                [1, 1],
-                False,
-                [0, 0],
-                1,
-                (True, False, False),
-            )[0]
+            dx = gradient_of(0, gradient, volume, weight, ctx.padding)
         if ctx.needs_input_grad[1]:
             rows, values = (each.permute(0, 2, 3, 1).flatten(0, 2) for each in (gradient, volume))
             dw = (rows.t() @ values).view(weight.shape)
-        return dx, dw, gradient.sum(dim=(0, 2, 3)) if ctx.biased else None
+        return dx, dw, gradient.sum(dim=(0, 2, 3)) if ctx.biased else None, None
+
+
+class Pointwise(Convolved):
+    """A convolution of 1x1."""
+
+    compute = staticmethod(_Pointwise.apply)

@@ -15,30 +15,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
+from striate.fast.convolved import Convolved, gradient_of
+
 NARROW = 9  # maps wider than this gain nothing
 TINY = 4  # maps wider than this gain in the filters' gradient alone
 WIDE = 64  # columns that fill the unit
-
-
-class SideBySide(nn.Module):
-    """A convolution that stays the module it is; only how it is computed is another."""
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.convolution = convolution
-
-    def forward(self, volume: Tensor) -> Tensor:
-        layer = self.convolution
-        if volume.shape[3] > NARROW or not torch.is_autocast_enabled("cpu"):
-            return layer(volume)  # type: ignore[no-any-return]
-        kind = torch.get_autocast_dtype("cpu")
-        out: Tensor = _SideBySide.apply(  # type: ignore[no-untyped-call]
-            volume.to(kind),
-            layer.weight.to(kind),
-            None if layer.bias is None else layer.bias.to(kind),
-            layer.padding,
-        )
-        return out
 
 
 def suits(layer: nn.Module) -> bool:
@@ -77,15 +58,16 @@ class _SideBySide(torch.autograd.Function):
         shape, padding, together = ctx.shape, ctx.padding, _together(ctx.shape)
         dbias = gradient.sum(dim=(0, 2, 3)) if ctx.biased else None
         tiny = shape[3] <= TINY
-        wide = side_by_side(gradient, together, padding[1])
         dx, dw = None, None
+        if tiny or ctx.needs_input_grad[1]:
+            wide = side_by_side(gradient, together, padding[1])
         if ctx.needs_input_grad[0] and tiny:
-            dx = apart(_back(wide, volume, weight, padding, 0), shape, padding[1])
+            dx = apart(gradient_of(0, wide, volume, weight, padding), shape, padding[1])
         elif ctx.needs_input_grad[0]:
-            dx = _back(gradient, volume, weight, padding, 0)
+            dx = gradient_of(0, gradient, volume, weight, padding)
         if ctx.needs_input_grad[1]:
             volume = volume if tiny else side_by_side(volume, together, padding[1])
-            dw = _back(wide, volume, weight, padding, 1)
+            dw = gradient_of(1, wide, volume, weight, padding)
         return dx, dw, dbias, None
 
 
@@ -94,24 +76,13 @@ def _together(shape: torch.Size) -> int:
     return min(shape[0], max(1, WIDE // shape[3]))
 
 
-def _back(
-    gradient: Tensor, volume: Tensor, weight: Tensor, padding: tuple[int, int], which: int
-) -> Tensor:
-    """The gradient of a convolution's volume (0) or of its weight (1)."""
-    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        gradient,
-        volume,
-        weight,
-        None,
-        [1, 1],
-        padding,
-        [1, 1],
-        False,
-        [0, 0],
-        1,
-        (which == 0, which == 1, False),
-    )
-    return found[which]
+class SideBySide(Convolved):
+    """A convolution whose maps are small, or become so: it is asked of each volume."""
+
+    compute = staticmethod(_SideBySide.apply)
+
+    def gains(self, volume: Tensor) -> bool:
+        return volume.shape[3] <= NARROW
 
 
 def side_by_side(volume: Tensor, together: int, between: int) -> Tensor:

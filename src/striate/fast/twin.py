@@ -11,7 +11,7 @@ from striate.fast.normed import ACTIVATIONS, Normed
 from striate.fast.pointwise import Pointwise, pointwise
 from striate.fast.rewrite import flow, rewrite
 from striate.fast.sidebyside import SideBySide, suits
-from striate.modules import Add, Chain, Memory, Routed, run
+from striate.modules import Add, Chain, Memory, Routed, added, run
 
 ORDER = ("pool", "norm", "activation")
 
@@ -71,10 +71,7 @@ class NormedSum(Routed):
     def recall(self, volume: Tensor, memory: Memory) -> Tensor:
         outputs = [run(each, volume, memory) for each in self.branches]
         branch = outputs.pop(self.at)
-        shortcut, *others = outputs
-        for other in others:
-            shortcut = shortcut + other
-        out: Tensor = self.last(branch, shortcut)
+        out: Tensor = self.last(branch, added(*outputs))
         return out
 
 

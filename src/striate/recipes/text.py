@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from striate.errors import RunError
-from striate.recipes.recipe import RULES, SCHEDULES, SETTINGS, Recipe, known
+from striate.recipes.choices import RULES, SCHEDULES
+from striate.recipes.recipe import SETTINGS, Recipe, known
 from striate.recipes.values import typed
 
 # The setting before which a heading stands.

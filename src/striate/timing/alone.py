@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.compute import Compute
-from striate.modules import Add, Concat
+from striate.modules import Add, Concat, added
 from striate.timing.calls import Call, Met
 from striate.timing.timers import Timers
 
@@ -104,12 +104,7 @@ class _Joined(nn.Module):
         self.concat = concat
 
     def forward(self, *branches: Tensor) -> Tensor:
-        if self.concat:
-            return torch.cat(branches, dim=1)
-        first, *others = branches
-        for other in others:
-            first = first + other
-        return first
+        return torch.cat(branches, dim=1) if self.concat else added(*branches)
 
 
 def work_of(call: Call) -> nn.Module | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from striate import __version__
 from striate.compute import PRECISIONS, Compute
 from striate.data.folders import cache_folder
 from striate.errors import RunError
+from striate.host import cores, processor
 from striate.storage import write
 
 VERSION = 1  # of what is kept: another one is measured anew
@@ -154,14 +153,6 @@ def spread(found: Sequence[float]) -> tuple[float, float]:
     return middle, median(abs(each - middle) for each in found)
 
 
-def quiet() -> bool:
-    """Whether most of the machine was idle in the last minute."""
-    try:
-        return os.getloadavg()[0] < max(1.0, cores() / 2)
-    except (AttributeError, OSError):  # Windows has none
-        return True
-
-
 def memory(device: str = "cpu") -> int:
     """Bytes that a program may have: of the machine, of its container, or of a GPU."""
     if device.startswith("cuda"):
@@ -171,20 +162,6 @@ def memory(device: str = "cpu") -> int:
         with suppress(OSError, ValueError):
             found.append(int((Path("/sys/fs/cgroup") / limit).read_text()))
     return min(found)
-
-
-def processor() -> str:
-    """The processor's name, as it gives it."""
-    with suppress(OSError):
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-        if found := re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE):
-            return found[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device_name(compute: Compute) -> str:
