@@ -234,6 +234,7 @@ def test_images_are_counted_as_they_are_split_for_training(tmp_path: Path) -> No
     assert abs(found.validation - len(splits.validation)) <= 10
     assert found.test == len(splits.test)
     assert found.volume == splits.train.volume
+    assert extent("digits", validation=0)[:2] == (found.train + found.validation, 0)
 
 
 def test_image_files_are_counted_without_being_opened(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import toy
 from striate import checkpoints
 from striate import train as loop
 from striate.compute import Compute
+from striate.data import Splits
 from striate.diagnosis import NotFinite
 from striate.errors import RunError
 from striate.network import read
@@ -29,13 +30,17 @@ from striate.state import Progress
 RECIPE = Recipe(epochs=3, batch=10, learning_rate=0.1, average=0.8, rule="adam")
 
 
+def split(recipe: Recipe) -> Splits:
+    return toy.splits(0.2 if recipe.validation else 0)
+
+
 def begun(path: Path, recipe: Recipe = RECIPE) -> Session:
-    return begin(path, toy.NETWORK, toy.splits(), recipe, Compute())
+    return begin(path, toy.NETWORK, split(recipe), recipe, Compute())
 
 
 def going_on(run: Run, monkeypatch: pytest.MonkeyPatch, **options: object) -> Session:
     """The toy's images are no source that a run could load."""
-    monkeypatch.setattr(Run, "splits", lambda run, source=None, tell=None: toy.splits())
+    monkeypatch.setattr(Run, "splits", lambda run, source=None, tell=None: split(run.recipe))
     return resume(run, **options)  # type: ignore[arg-type]
 
 
@@ -49,13 +54,15 @@ def until(session: Session, step: int) -> list[Record]:
     return seen
 
 
+@pytest.mark.parametrize("validation", [0.1, 0.0])
 @pytest.mark.parametrize("step", [1, 2, 4, 5, 6, 10, 13, 15])
 def test_a_run_that_was_stopped_goes_on_to_the_same_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, validation: float
 ) -> None:
     """At an epoch's first, last and middle steps: weights, losses and images to the bit."""
-    whole = list(begun(tmp_path / "whole").records())
-    first = begun(tmp_path / "run")
+    recipe = replace(RECIPE, validation=validation)
+    whole = list(begun(tmp_path / "whole", recipe).records())
+    first = begun(tmp_path / "run", recipe)
     if step == 1:
         first.state.asked_to_stop = True
     told = until(first, step)
@@ -188,6 +195,27 @@ def test_a_rewind_goes_back_and_lowers_the_rate(
     assert progress().rewinds == 1 and isinstance(records[-1], Ended)
 
 
+def test_without_validation_the_last_weights_are_the_best(tmp_path: Path) -> None:
+    session = begun(tmp_path / "run", replace(RECIPE, validation=0))
+    records = list(session.records())
+    assert isinstance(records[-1], Ended) and records[-1].best_epoch == 3
+    assert [type(each) for each in records].count(Saved) == 4  # at the start, after each epoch
+    last, best, used = (
+        (tmp_path / "run" / f"{name}.safetensors").read_bytes()
+        for name in ("last", "best", "weights")
+    )
+    assert last == best == used
+
+
+@pytest.mark.parametrize("change", [{"early_stopping": 2}, {"schedule": "plateau"}])
+def test_what_goes_by_validation_errors_is_refused_without_them(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    with pytest.raises(RunError, match="goes by validation errors, and validation=0 gives none"):
+        begun(tmp_path / "run", RECIPE.changed(validation=0, **change))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_that_never_gets_better_stops_early(tmp_path: Path) -> None:
     recipe = Recipe(epochs=50, batch=10, learning_rate=1e-12, early_stopping=3)
     ended = list(begun(tmp_path / "run", recipe).records())[-2:]
@@ -267,6 +295,7 @@ def test_a_rewind_that_did_not_help_goes_farther_back(
     [
         ({"network": read("[6x6x1] conv3-2 relu fc-3 softmax")}, "another input needs a new run"),
         ({"recipe": replace(RECIPE, normalisation="none")}, "normalisation cannot change"),
+        ({"recipe": replace(RECIPE, validation=0)}, "validation cannot change"),
     ],
 )
 def test_what_no_run_can_change_is_refused_always(

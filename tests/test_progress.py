@@ -43,6 +43,18 @@ def test_without_a_terminal_each_epoch_is_a_line() -> None:
     ]
 
 
+def test_without_validation_an_epoch_still_has_its_line() -> None:
+    records = told([2.0, 1.0, 0.5, 0.25], [0.25, 0.125])
+    blind = [replace(each, validation=0) if isinstance(each, Started) else each for each in records]
+    assert shown([each for each in blind if not isinstance(each, Evaluated)]) == [
+        "2,345 parameters; 48 images of 4x4x1, centred in 8x8x1; none held out for validation",
+        "on cpu, 1 thread, float32",
+        "epoch 1/2  loss 1.0000  accuracy  50.0%  10 images/s",
+        "epoch 2/2  loss 0.2500  accuracy  50.0%  10 images/s",
+        "time: data 10%  forward 20%  backward 50%  update 20%",
+    ]
+
+
 def test_without_a_terminal_a_long_epoch_is_heard_of_every_minute() -> None:
     """The last line tells the time that remains; after an epoch's own line the minute is new."""
     lines = shown(told([1.0] * 260, [0.5, 0.5]))

@@ -102,6 +102,7 @@ def test_a_run_is_judged_by_the_average_of_its_weights_and_trains_on_with_the_we
     assert state.average is not None
     with state.averaged() as averaged:
         assert averaged is state.model and not toy.same_weights(averaged, plain)
+        assert data.validation
         judged = score(averaged, data.validation, preparation)
     assert last[0].score == judged
     assert toy.same_weights(state.model, plain), "the weights are back"

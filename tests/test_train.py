@@ -36,9 +36,22 @@ def test_training_tells_what_happens_in_order() -> None:
     assert isinstance(started, Started) and isinstance(evaluated, Evaluated)
     assert (started.training, started.validation, started.steps_per_epoch) == (48, 12, 5)
     assert started.parameters == sum(each.numel() for each in model.parameters())
-    assert evaluated.score == score(model, data.validation, preparation)
+    assert data.validation and evaluated.score == score(model, data.validation, preparation)
     assert ended == Ended(3, 15, ended.best_epoch, early=False, seconds=ended.seconds)
     assert [record.seconds for record in records] == sorted(record.seconds for record in records)
+
+
+def test_without_validation_all_images_are_trained_on() -> None:
+    _, records, data, _ = toy.trained(replace(RECIPE, validation=0))
+    assert [type(record) for record in records] == [
+        Started,
+        *([Stepped] * 6 + [EpochEnded]) * 3,
+        Ended,
+    ]
+    started, ended = records[0], records[-1]
+    assert isinstance(started, Started) and isinstance(ended, Ended)
+    assert (started.training, started.validation, data.validation) == (60, 0, None)
+    assert (ended.epochs, ended.best_epoch) == (3, 3)
 
 
 def test_an_epoch_sees_every_image_once_in_batches_as_equal_as_can_be() -> None:

@@ -289,3 +289,16 @@ def test_of_many_unreadable_files_the_first_are_named_and_the_rest_counted(
     told = records(Path("run/metrics.jsonl").read_text("utf-8"))
     assert sum("passed over" in str(each.get("message")) for each in told) == 5
     assert striate(*start, "quiet", "--quiet").err == ""
+
+
+def test_with_nothing_held_out_all_images_are_trained_on(striate: Striate) -> None:
+    said = striate(
+        "train", NET, "--data", "digits", "--epochs", "1", "validation=0", "--run", "all"
+    )
+    assert said.code == 0
+    assert "1,438 images of 8x8x1; none held out for validation" in said.err
+    assert "validation" not in said.err.partition("epoch 1/1")[2]
+    said = striate("score", "all", "--split", "validation")
+    assert said.code == 1
+    assert "all was trained on all its images: none are for validation" in said.err
+    assert striate("score", "all").code == 0

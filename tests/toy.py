@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.data import Images, Preparation, Splits, hold_out, prepare
+from striate.data import Images, Preparation, Splits, prepare
+from striate.data.images import for_validation
 from striate.layers import Volume
 from striate.network import Network, read
 from striate.recipes import Recipe
@@ -27,9 +28,9 @@ def images(count: int = 60, seed: int = 0) -> Images:
     return Images(pixels, labels.astype(np.int64), ("dark", "grey", "bright"))
 
 
-def splits() -> Splits:
+def splits(validation: float = 0.2) -> Splits:
     """48 images to train on, 12 held out, 60 to test."""
-    kept, held_out = hold_out(images(), 0.2)
+    kept, held_out = for_validation(images(), validation)
     return Splits("toy", kept, held_out, images(seed=1))
 
 
@@ -37,7 +38,7 @@ def trained(
     recipe: Recipe, network: Network = NETWORK
 ) -> tuple[nn.Module, list[Record], Splits, Preparation]:
     """A model after training, what it told, and what it was trained on."""
-    data = splits()
+    data = splits(0.2 if recipe.validation else 0)
     preparation = prepare(network, data, recipe.normalisation)
     state = State(initial(network, recipe, data.train, preparation), recipe)
     return state.model, list(train(state, data, preparation)), data, preparation

@@ -3,8 +3,7 @@
     python ours_cifar.py NETWORK RECIPE IMAGES.zip --device cuda [--limit N] [--epochs N]
 
 Counted as the scripts count: from the first whitening to the last view, without the loading of the
-images and without scores in between. Trained on all training images, as the scripts do; the few
-that a run must hold out are a copy of some of them.
+images. Trained on all training images, as the scripts are.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import torch
 from turns import Turns
 
 from striate.compute import Compute
-from striate.data import Images, Splits, load, prepare
+from striate.data import Splits, load, prepare
 from striate.data.device import resident
 from striate.evaluate.measures import summarise
 from striate.evaluate.predictions import predict
@@ -28,23 +27,16 @@ from striate.network import Network, read
 from striate.probe import fastest
 from striate.recipes import Recipe
 from striate.recipes import read as read_recipe
-from striate.records import EpochEnded, Evaluated
 from striate.state import State, initial
 from striate.train import train
 
-FEW = 100
 
-
-def whole(splits: Splits, limit: int | None) -> Splits:
-    """All training images to train on."""
-    pixels = np.concatenate([splits.train.pixels, splits.validation.pixels])
-    labels = np.concatenate([splits.train.labels, splits.validation.labels])
-    images = Images(pixels, labels, splits.train.classes)
-    test = splits.test
-    if limit is not None:
-        chosen = np.random.default_rng(0).permutation(len(test))[:limit]
-        images, test = images.take(chosen), test.take(chosen)
-    return replace(splits, train=images, validation=images.take(np.arange(FEW)), test=test)
+def limited(splits: Splits, limit: int | None) -> Splits:
+    """Few images, the same to train on and to score, for a dry run."""
+    if limit is None:
+        return splits
+    images = splits.test.take(np.random.default_rng(0).permutation(len(splits.test))[:limit])
+    return replace(splits, train=images, test=images)
 
 
 def run(
@@ -53,15 +45,11 @@ def run(
     """The accuracy of one run and its seconds."""
     began = _now(compute)
     model = compute.place(initial(network, recipe, splits.train, preparation))
-    between = ended = 0.0
-    for record in train(State(model, recipe), splits, preparation, compute=compute):
-        if isinstance(record, EpochEnded):
-            ended = _now(compute)
-        elif isinstance(record, Evaluated):
-            between += _now(compute) - ended
+    for _ in train(State(model, recipe), splits, preparation, compute=compute):
+        pass
     with compute.autocast():
         said = predict([compute.scoring(model)], splits.test, preparation, views="6")
-    seconds = _now(compute) - began - between
+    seconds = _now(compute) - began
     return {"accuracy": 1 - summarise(said, [1]).errors[1].fraction, "seconds": seconds}
 
 
@@ -87,7 +75,7 @@ def main() -> None:
         recipe = recipe.changed(epochs=given.epochs)
     if given.limit:
         recipe = recipe.changed(batch=min(recipe.batch, given.limit // 2))
-    splits = whole(load(given.data, input=network.input), given.limit)
+    splits = limited(load(given.data, input=network.input, validation=0), given.limit)
     preparation = prepare(network, splits, recipe.normalisation)
     splits = replace(splits, train=resident(splits.train, given.device))
     compute = fastest(network, recipe.batch, device=given.device)

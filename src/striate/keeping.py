@@ -13,7 +13,7 @@ from time import monotonic
 from striate import checkpoints
 from striate.errors import RunError
 from striate.recipes import to_toml
-from striate.records import Evaluated, Record, Saved, Started, Stepped, Stopped, to_json
+from striate.records import EpochEnded, Evaluated, Record, Saved, Started, Stepped, Stopped, to_json
 from striate.runs import Run
 from striate.state import State, weights_among
 from striate.storage import copy, read_tensors, write_tensors
@@ -43,25 +43,24 @@ def keep(
     Raises:
         RunError: the folder takes no more. What was saved before stays.
     """
-    saved, steps = monotonic(), 0
+    saved, steps, validated = monotonic(), 0, True
     with _Log(run) as log:
         for record in records:
             log.write(record)
             yield record
             match record:
                 case Started():
-                    steps = record.steps_per_epoch
+                    steps, validated = record.steps_per_epoch, bool(record.validation)
                     due = state.unsaved
                 case Stepped():
                     # An epoch's last step is saved with what the epoch was found to be worth.
                     due = monotonic() - saved >= every and bool(record.step % steps)
-                case Evaluated():
-                    _keep_weights(run, state)
-                    due = True
                 case Stopped():
                     due = True
                 case _:
-                    due = False
+                    due = isinstance(record, Evaluated if validated else EpochEnded)
+                    if due:
+                        _keep_weights(run, state)
             if due:
                 path = _save(run, state, log, last)
                 saved = monotonic()
@@ -120,7 +119,7 @@ def restore(run: Run, state: State, *, accept: bool = False, writes: bool = True
         with _Log(run) as log:
             log.cut(int(found.about["records"]))
         checkpoints.discard_after(run.checkpoints, state.progress.step)
-        if state.progress.errors and not _best_is_right(run, state):
+        if state.progress.epochs and not _best_is_right(run, state):
             warnings.append(
                 f"the weights of epoch {state.progress.best_epoch}, the best, are lost: "
                 "best.safetensors is damaged, and no checkpoint has them"
@@ -162,7 +161,7 @@ def _difference(before: str, now: str) -> str:
 
 def _keep_weights(run: Run, state: State) -> None:
     """The weights after an epoch; the best and those to use are copies of the right ones."""
-    epoch = len(state.progress.errors)
+    epoch = state.progress.epochs
     write_tensors(run.path / "last.safetensors", state.weights(), {"epoch": str(epoch)})
     if state.progress.best_epoch == epoch:
         copy(run.path / "last.safetensors", run.path / "best.safetensors")

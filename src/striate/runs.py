@@ -7,7 +7,7 @@
     metrics.jsonl         the records, a line each
     checkpoints/          the last ones and the best: all that training changes
     last.safetensors      the weights after the last whole epoch
-    best.safetensors      the weights after the epoch with the least validation error
+    best.safetensors      the weights after the epoch with the least validation error, or the last
     weights.safetensors   the ones to use: the best where the recipe stops early, else the last
 
 Nothing in it is a pickle, and nothing in it is run when it is read.
@@ -85,7 +85,13 @@ class Run:
         wanted, resize = source or self.data, self.recipe.resize
         if lasting(wanted) != self.data:
             resize = self.resize
-        return load(wanted, input=self.network.input, resize=resize, tell=tell)
+        return load(
+            wanted,
+            input=self.network.input,
+            resize=resize,
+            validation=self.recipe.validation,
+            tell=tell,
+        )
 
     @property
     def resize(self) -> int | None:

@@ -21,7 +21,7 @@ from striate.recipes import Recipe
 from striate.records import Record, Warned
 from striate.runs import Run, create_run, lasting, open_run, versions
 from striate.state import State, initial
-from striate.train import train
+from striate.train import check_validation, train
 
 REWIND = 0.5  # the rate's factor each time a run goes back
 MOST_REWINDS = 10
@@ -116,6 +116,7 @@ def begin(
         DataError: the images do not fit the network.
         RunError: the folder cannot be made or holds something, or the recipe cannot be followed.
     """
+    check_validation(recipe, splits)
     preparation = prepare(network, splits, recipe.normalisation)
     model = compute.place(initial(network, recipe, splits.train, preparation))
     state = State(model, recipe)
@@ -154,8 +155,9 @@ def resume(
     compute = compute or run.compute
     if network.input != run.network.input:
         raise RunError(f"{run.path} takes {run.network.input}: another input needs a new run")
-    if recipe.normalisation != run.recipe.normalisation:
-        raise RunError("recipe: normalisation cannot change within a run: begin a new one")
+    for name in ("normalisation", "validation"):
+        if getattr(recipe, name) != getattr(run.recipe, name):
+            raise RunError(f"recipe: {name} cannot change within a run: begin a new one")
     splits = replace(run, network=network, recipe=recipe).splits(source, tell=tell)
     if splits.train.classes != run.classes:
         raise RunError(
@@ -175,7 +177,7 @@ def resume(
     model = initial(now.network, now.recipe, splits.train, now.preparation)
     state = State(now.compute.place(model), now.recipe)
     warnings = restore(now, state, accept=accept, writes=ranks.first)
-    done = len(state.progress.errors)
+    done = state.progress.epochs
     if done > now.recipe.epochs:
         raise RunError(f"{run.path} has {done} epochs done: epochs={now.recipe.epochs} is too few")
     for what, version in now.versions.items():

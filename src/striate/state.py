@@ -28,7 +28,7 @@ class Progress:
         step: steps done.
         steps: of an epoch.
         loss, wrong, seen: sums over the epoch under way.
-        errors: the validation error after each epoch.
+        errors: the validation error after each epoch; none where all images are trained on.
         ends: the steps done after each epoch.
         lowered: the rate's factor after the rewinds.
         rewinds: how often the run went back to a checkpoint.
@@ -47,9 +47,14 @@ class Progress:
     seconds: float = 0.0
 
     @property
+    def epochs(self) -> int:
+        """Whole epochs done."""
+        return len(self.ends)
+
+    @property
     def best_epoch(self) -> int:
-        """The epoch with the least validation error, counted from 1, or 0 before there is one."""
-        return self.errors.index(min(self.errors)) + 1 if self.errors else 0
+        """The epoch with the least validation error, counted from 1; without errors the last."""
+        return self.errors.index(min(self.errors)) + 1 if self.errors else self.epochs
 
 
 def initial(

@@ -47,7 +47,8 @@ def train(
 
     Args:
         state: the model, its recipe and how far it is.
-        splits: trains on the first, scores the second after each epoch, leaves the third alone.
+        splits: trains on the first, scores the second, if there is one, after each epoch, and
+            leaves the third alone.
         preparation: what is done to pixels before the network.
         compute: on what and how; by default in float32 on the device where the model lies.
         workers: processes that load batches ahead.
@@ -55,11 +56,13 @@ def train(
 
     Raises:
         NotFinite: a loss or a gradient is not; that step has not touched the weights.
+        RunError: the recipe goes by validation errors, and no images are held out.
     """
     model, recipe, progress = state.model, state.recipe, state.progress
     device = next(model.parameters()).device
     compute = compute or Compute(str(device), threads=torch.get_num_threads())
     augmented = augmentation(recipe, preparation, splits.train)
+    check_validation(recipe, splits)
     batches = Batches(splits.train, recipe.batch, recipe.seed, ranks.share)
     steps, end = batches.per_epoch, batches.per_epoch * recipe.epochs
     if ranks.world > 1:
@@ -76,7 +79,7 @@ def train(
         images=splits.train.volume,
         input=preparation.input,
         training=len(splits.train),
-        validation=len(splits.validation),
+        validation=len(splits.validation or ()),
         epochs=recipe.epochs,
         steps_per_epoch=steps,
         parameters=sum(each.numel() for each in trained),
@@ -94,7 +97,7 @@ def train(
         layout=compute.layout,
         workers=workers,
     )
-    for epoch in range(len(progress.errors) + 1, recipe.epochs + 1):
+    for epoch in range(progress.epochs + 1, recipe.epochs + 1):
         if epochs_since_lowest(progress.errors) >= (recipe.early_stopping or inf):
             break
         model.train()
@@ -158,20 +161,30 @@ def train(
             if asked:
                 yield Stopped(epoch, progress.step, progress.seconds)
                 return
-        seen, total_loss, total_wrong = progress.seen, progress.loss, progress.wrong
-        yield EpochEnded(epoch, progress.step, total_loss / seen, total_wrong / seen, clock.seconds)
+        loss, error = progress.loss / progress.seen, progress.wrong / progress.seen
+        progress.ends.append(progress.step)
+        progress.loss, progress.wrong, progress.seen = 0.0, 0, 0
+        progress.seconds = clock.seconds
+        yield EpochEnded(epoch, progress.step, loss, error, progress.seconds)
+        if splits.validation is None:
+            continue
         with state.averaged() as averaged, compute.autocast():
             try:
                 held_out = score(compute.scoring(averaged), splits.validation, preparation)
             except ScoresNotFinite as reason:
                 raise scores_not_finite(state, reason, epoch) from None
         progress.errors.append(held_out.top1_error)
-        progress.ends.append(progress.step)
-        progress.loss, progress.wrong, progress.seen = 0.0, 0, 0
         progress.seconds = clock.seconds
         yield Evaluated(epoch, "validation", held_out, progress.seconds)
-    done = len(progress.errors)
+    done = progress.epochs
     yield Ended(done, progress.step, progress.best_epoch, done < recipe.epochs, clock.seconds)
+
+
+def check_validation(recipe: Recipe, splits: Splits) -> None:
+    """Refuse a recipe that goes by validation errors where there will be none."""
+    if splits.validation is None and (recipe.early_stopping or recipe.schedule == "plateau"):
+        what = "early_stopping" if recipe.early_stopping else "the schedule plateau"
+        raise RunError(f"recipe: {what} goes by validation errors, and validation=0 gives none")
 
 
 def _grown(batch: Batch, recipe: Recipe, progress: float) -> Batch:
@@ -257,9 +270,9 @@ def _check_shares(ranks: Ranks, batch: int, parts: int) -> None:
 def _align(progress: Progress, steps: int) -> None:
     """Begin the epoch under way anew where the number of its steps has changed since."""
     if progress.steps != steps:
-        progress.steps, progress.step = steps, len(progress.errors) * steps
+        progress.steps, progress.step = steps, progress.epochs * steps
         progress.loss, progress.wrong, progress.seen = 0.0, 0, 0
-        progress.ends = [steps * (epoch + 1) for epoch in range(len(progress.errors))]
+        progress.ends = [steps * (epoch + 1) for epoch in range(progress.epochs)]
 
 
 def _unsynchronised(module: nn.Module) -> AbstractContextManager[object]:

@@ -36,7 +36,9 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     console = Console(stderr=True)
     plan = planned(words, options, console)
     with working(console) as tell, memory_explained(plan.network, plan.recipe.batch):
-        source = extent(options["data"], tell) if options["data"] else None
+        source = None
+        if options["data"]:
+            source = extent(options["data"], tell, validation=plan.recipe.validation)
         found = estimate(
             plan.network,
             plan.recipe,

@@ -144,12 +144,16 @@ def _split(kept: Run, data: str | None, tell: Tell) -> str | None:
 def _part(kept: Run, source: str, split: str | None, tell: Tell) -> Part:
     """A split of a source that is split as for training, or all that there is to score."""
     from striate.data.others import Part, load_others, relabelled
+    from striate.errors import RunError
 
     if split is None:
         input, resize = kept.network.input, kept.resize
         return load_others(source, classes=kept.classes, input=input, resize=resize, tell=tell)
     splits = kept.splits(source, tell=tell)
-    images = relabelled(getattr(splits, split), kept.classes, source)
+    found: Images | None = getattr(splits, split)
+    if found is None:
+        raise RunError(f"{kept.path} was trained on all its images: none are for validation")
+    images = relabelled(found, kept.classes, source)
     return Part(split, images, splits.unreadable)
 
 

@@ -76,7 +76,13 @@ def begun(
     if ranks.first and options["folder"] is not None:
         check_new(options["folder"])  # now, not after an hour of decoding
     with working(console) as tell:
-        splits = load(options["data"], input=network.input, resize=recipe.resize, tell=tell)
+        splits = load(
+            options["data"],
+            input=network.input,
+            resize=recipe.resize,
+            validation=recipe.validation,
+            tell=tell,
+        )
     _say_unreadable(splits, console)
     with memory_explained(network, recipe.batch):
         if ranks.world == 1:

@@ -161,7 +161,7 @@ def _judge(session: Session, ranks: Ranks, as_json: bool) -> None:
         tested = score(model, session.splits.test, run.preparation)
     if not ranks.first:
         return
-    record = Evaluated(len(state.progress.errors), "test", tested, state.progress.seconds)
+    record = Evaluated(state.progress.epochs, "test", tested, state.progress.seconds)
     note(run, record)
     if as_json:
         print(to_json(record))

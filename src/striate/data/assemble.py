@@ -14,7 +14,7 @@ from striate.data.build import Fit, Mixed
 from striate.data.cache import Decoded, decoded
 from striate.data.decode import WORDS, decode
 from striate.data.files import UNSPLIT, Listing
-from striate.data.images import Chosen, Images, Splits, Unreadable, hold_out
+from striate.data.images import Chosen, Images, Splits, Unreadable, for_validation, hold_out
 from striate.data.stream import Scaled
 from striate.data.tell import Tell, silent
 from striate.errors import DataError
@@ -32,13 +32,14 @@ def from_files(
     seed: int = 0,
     input: Volume | None = None,
     resize: int | None = None,
+    validation: float = VALIDATION,
     tell: Tell = silent,
     workers: int | None = None,
 ) -> Splits:
     """The images of a listing, in three splits; see `load`.
 
     Without a test split its validation split is for testing; with neither, a tenth of each class
-    is, always the same images. Validation without a split of its own is a tenth of the rest.
+    is, always the same images. Validation without a split of its own is that part of the rest.
     """
     if listing.splits.keys().isdisjoint(("train", UNSPLIT)):
         first = f" ({_first_of(listing.unreadable)})" if listing.unreadable else ""
@@ -55,9 +56,11 @@ def from_files(
     if "test" not in parts:
         parts["test"] = parts.pop("validation")
     if "validation" not in parts:
-        training, parts["validation"] = hold_out(training, VALIDATION, seed)
-    splits = (training, parts["validation"], parts["test"])
-    contents = [(each.labels, [files.digests[_rows(each)]]) for each in splits]
+        training, held_out = for_validation(training, validation, seed)
+    else:
+        held_out = parts["validation"]
+    splits = (training, held_out, parts["test"])
+    contents = [(each.labels, [files.digests[_rows(each)]]) for each in splits if each]
     return Splits(listing.source, *splits, unreadable, fingerprint(whole, contents))
 
 

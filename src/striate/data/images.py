@@ -138,6 +138,7 @@ class Splits:
 
     Attributes:
         source: where they come from, as a person gave it.
+        validation: None where all are trained on.
         unreadable: the files that could not be used.
         fingerprint: SHA-256, in hexadecimal: another one where an image, a label, a class or the
             split has changed. Empty where nobody computed it.
@@ -145,7 +146,7 @@ class Splits:
 
     source: str
     train: Images
-    validation: Images
+    validation: Images | None
     test: Images
     unreadable: tuple[Unreadable, ...] = ()
     fingerprint: str = ""
@@ -169,3 +170,12 @@ def hold_out(images: Images, fraction: float, seed: int = 0) -> tuple[Images, Im
     if not held.any():
         raise DataError(f"{len(images)} images, one a class: too few to hold any out")
     return images.take(np.flatnonzero(~held)), images.take(np.flatnonzero(held))
+
+
+def for_validation(images: Images, fraction: float, seed: int = 0) -> tuple[Images, Images | None]:
+    """Training images in two, to train on and to validate by; at a fraction of 0, all to train.
+
+    Raises:
+        DataError: no class has two images.
+    """
+    return hold_out(images, fraction, seed) if fraction else (images, None)

@@ -9,7 +9,7 @@ import numpy as np
 from striate.data import cifar, idx
 from striate.data.assemble import VALIDATION, fingerprint, from_files, scaled
 from striate.data.files import list_files
-from striate.data.images import Images, Splits, hold_out
+from striate.data.images import Images, Splits, for_validation, hold_out
 from striate.data.standard import SETS
 from striate.data.tell import Tell, silent
 from striate.errors import DataError, nearest
@@ -26,6 +26,7 @@ def load(
     seed: int = 0,
     input: Volume | None = None,
     resize: int | None = None,
+    validation: float = VALIDATION,
     tell: Tell = silent,
     workers: int | None = None,
 ) -> Splits:
@@ -38,13 +39,15 @@ def load(
             IDX files of MNIST or one of its likes, or the files of CIFAR.
         seed: which tenth of the training images is held out for validation, where the source has no
             such split. It is apart from a recipe's seed, so that runs with other seeds are
-            validated on the same images.
+            for_validation on the same images.
         input: the network's input volume. Image files become grey where its depth is 1, and RGB
             otherwise (and where there is no input); see `resize` for their size.
         resize: images are scaled so that the shorter side has so many pixels, and the centre square
             is kept. By default files of one size stay as they are, if neither side is more than 8/7
             of the input's; others are scaled to 8/7 of the input's larger side. Arrays of pixels
             (`digits`, IDX, CIFAR's own files) stay as they are.
+        validation: the part of the training images that is held out where the source has no such
+            split; 0 holds out none.
         tell: hears what is being done, and how much of it is.
         workers: processes that decode, as many as there are processors by default.
 
@@ -54,12 +57,20 @@ def load(
     """
     name = str(source)
     if name == "digits":
-        return _from_arrays(name, *digits(), seed, resize)
+        return _from_arrays(name, *digits(), seed, resize, validation)
     path = path_of(name, tell)
     if arrays := arrays_at(path):
-        return _from_arrays(name, *arrays, seed, resize)
+        return _from_arrays(name, *arrays, seed, resize, validation)
     listing = list_files(path, name)
-    return from_files(listing, seed=seed, input=input, resize=resize, tell=tell, workers=workers)
+    return from_files(
+        listing,
+        seed=seed,
+        input=input,
+        resize=resize,
+        validation=validation,
+        tell=tell,
+        workers=workers,
+    )
 
 
 def path_of(name: str, tell: Tell = silent) -> Path:
@@ -100,12 +111,14 @@ def digits() -> tuple[Images, Images]:
 
 
 def _from_arrays(
-    name: str, training: Images, test: Images, seed: int, resize: int | None
+    name: str, training: Images, test: Images, seed: int, resize: int | None, validation: float
 ) -> Splits:
-    splits = (*hold_out(training, VALIDATION, seed), test)
+    splits = (*for_validation(training, validation, seed), test)
     contents = [
         (each.labels, (each.pixels[at : at + CHUNK] for at in range(0, len(each), CHUNK)))
         for each in splits
+        if each
     ]
-    train, validation, test = (scaled(each, resize) for each in splits)
-    return Splits(name, train, validation, test, fingerprint=fingerprint(train, contents))
+    train, test = scaled(splits[0], resize), scaled(test, resize)
+    held_out = splits[1] and scaled(splits[1], resize)
+    return Splits(name, train, held_out, test, fingerprint=fingerprint(train, contents))

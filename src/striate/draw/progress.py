@@ -45,11 +45,13 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
     epoch, run = _Sums(), _Sums()
     heard = 0.0
     passed: EpochEnded | None = None
+    validated = True
     with bar:
         for record in records:
             match record:
                 case Started():
                     epochs, steps = record.epochs, record.epochs * record.steps_per_epoch
+                    validated = bool(record.validation)
                     bar.update(task, total=steps, completed=record.step)
                     say(_opening(record))
                     epoch.began = run.began = heard = record.seconds
@@ -70,6 +72,10 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
                         say(f"epoch {number} step {record.step:,}/{steps:,}  {figures}")
                 case EpochEnded():
                     passed = record
+                    if not validated:
+                        say(_line(passed, None, epochs, epoch.speed))
+                        epoch = _Sums(began=record.seconds)
+                        heard = record.seconds
                 case Evaluated(split="validation") if passed:
                     say(_line(passed, record, epochs, epoch.speed))
                     epoch = _Sums(began=record.seconds)
@@ -148,17 +154,19 @@ def _opening(record: Started) -> str:
         placed = f", cut to {record.input}"
     first = f"; goes on after step {record.step:,}" if record.step else ""
     ranks = f"; {record.ranks} processes" if record.ranks > 1 else ""
+    held_out = f"{record.validation:,} more" if record.validation else "none"
     return (
         f"{record.parameters:,} parameters; {record.training:,} images of {record.images}"
-        f"{placed}; {record.validation:,} more held out for validation\n"
+        f"{placed}; {held_out} held out for validation\n"
         f"on {record.compute}{ranks}{first}"
     )
 
 
-def _line(passed: EpochEnded, held_out: Evaluated, epochs: int, speed: float) -> str:
+def _line(passed: EpochEnded, held_out: Evaluated | None, epochs: int, speed: float) -> str:
     number = f"{passed.epoch}/{epochs}"
+    validation = f"validation {1 - held_out.score.top1_error:6.1%}  " if held_out else ""
     return (
         f"epoch {number:>{2 * len(str(epochs)) + 1}}  loss {passed.loss:.4f}  "
-        f"accuracy {1 - passed.error:6.1%}  validation {1 - held_out.score.top1_error:6.1%}  "
+        f"accuracy {1 - passed.error:6.1%}  {validation}"
         f"{speed:,.0f} images/s"
     )

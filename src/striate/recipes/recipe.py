@@ -70,6 +70,8 @@ class Recipe:
         normalisation: a name in NORMALISATIONS.
         resize: shorter side to which images of a folder are scaled before the centre square is
             cut out of them; None leaves those of the right size and scales others to 8/7.
+        validation: the part of the training images that is held out where the source has no such
+            split; at 0 all are trained on.
         flip: a name in FLIPS.
         shift: pixels, up, down and sideways; `padding` fills.
         padding: a name in PADDINGS.
@@ -131,6 +133,7 @@ class Recipe:
 
     normalisation: str = "channels"
     resize: int | None = None
+    validation: float = 0.1
     flip: str = "none"
     shift: int = 0
     padding: str = "zeros"

@@ -26,11 +26,11 @@ class Extent(NamedTuple):
     volume: Volume | None
 
 
-def extent(source: str, tell: Tell = silent) -> Extent:
+def extent(source: str, tell: Tell = silent, *, validation: float = VALIDATION) -> Extent:
     """Count a source's images. Files that cannot be read are counted too: none is opened.
 
     Args:
-        source: as for `striate.data.load`.
+        source, validation: as for `striate.data.load`.
 
     Raises:
         DataError: there is no such source, or it holds no images to train on.
@@ -42,13 +42,13 @@ def extent(source: str, tell: Tell = silent) -> Extent:
     whole = counts.get(TRAIN) or counts.get(UNSPLIT, 0)
     if not whole:
         raise DataError(f"{source} holds no training images, only {', '.join(counts)}")
-    validation, test = counts.get("validation", 0), counts.get("test", 0)
+    held_out, test = counts.get("validation", 0), counts.get("test", 0)
     if not test:  # a validation split alone is for testing
-        validation, test = 0, validation
+        held_out, test = 0, held_out
     if not test and listed:
         test = round(TEST * whole)
         whole -= test
-    if not validation:
-        validation = round(VALIDATION * whole)
-        whole -= validation
-    return Extent(whole, validation, test, volume)
+    if not held_out:
+        held_out = round(validation * whole)
+        whole -= held_out
+    return Extent(whole, held_out, test, volume)
