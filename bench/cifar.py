@@ -28,9 +28,10 @@ from typing import Any
 
 from contenders import Contender, Failed
 from environments import PEERS, ROOT, Missing, checkout, clean, python
+from limits import flops_of_run, peak, said
 from pairs import aligned, heading, here, in_turn, ratios, spread, tell, use_threads, write
 
-from striate import read
+from striate import read, recipes
 from striate.data import load
 
 OURS, AIRBENCH, HIVERGE = "striate", "airbench94_muon", "hiverge"
@@ -212,7 +213,9 @@ def main() -> int:
     ours = Ours(given.network, given.recipe, data, tuple(given.more))
     found, missing = scripts(given.data.resolve(), python("torch"), "cpu", given.how)
     tell("decoding the images for ours")
-    load(data, input=read(given.network).input)
+    network, recipe = read(given.network), recipes.read(given.recipe)
+    splits = load(data, input=network.input, validation=recipe.validation)
+    limit = peak(given.threads)
     seeds = iter(range(given.rounds))
     runs = in_turn(
         {OURS: lambda: ours.outcome(next(seeds))} | {each.name: each.outcome for each in found},
@@ -222,10 +225,17 @@ def main() -> int:
     how |= {each.name: each.how for each in found}
     bars = judged(runs)
     kept = {name: [asdict(one) for one in outcomes] for name, outcomes in runs.items()}
-    result = here(given.threads, how=how, missing=missing, runs=kept, bars=bars)
+    result = here(given.threads, how=how, missing=missing, peak=limit, runs=kept, bars=bars)
     holds = "\n".join(f"- {bar}: {'yes' if held else 'NO'}" for bar, held in bars.items())
     title = heading(f"CIFAR-10, {given.data.name}: from start to a scored model", result)
-    write("cifar", result, "\n\n".join([title, table(runs, how, missing), holds]).strip())
+    flops = flops_of_run(network, recipe, len(splits.train))
+    loop = spread([one.parts["loop"] for one in runs[OURS]])["median"]
+    share = (
+        f"Our training loop takes {loop:.1f} s for {flops / 1e12:.1f} TFLOP, "
+        f"{flops / loop / limit:.0%} of the peak. {said(limit)}"
+    )
+    parts = [title, table(runs, how, missing), *([] if given.more else [share]), holds]
+    write("cifar", result, "\n\n".join(parts).strip())
     return 0 if all(bars.values()) else 1
 
 

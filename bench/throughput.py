@@ -22,8 +22,11 @@ from typing import Any
 
 from contenders import Contender, Failed
 from environments import BUILD, PEERS, Missing, clean, convnetjs, python
+from limits import flops_per_image, peak, said
 from pairs import aligned, heading, here, in_turn, ratios, spread, tell, use_threads, write
-from peers.tasks import TASKS, Task
+from peers.tasks import TASKS, Task, resized
+
+from striate import read
 
 OURS, TUTORIAL = "striate", "tutorial"
 KERAS = tuple(f"keras-{backend}" for backend in ("jax", "tensorflow", "torch"))
@@ -156,15 +159,17 @@ def measured(task: Task, rounds: int, seconds: float, without: list[str]) -> Mea
     return result
 
 
-def rows(task: Task, found: Measured) -> list[list[str]]:
-    """A row for each contender of one network."""
+def rows(task: Task, found: Measured, limit: float) -> list[list[str]]:
+    """A row for each contender of one network; `limit` is the machine's FLOP/s."""
     made = []
+    flops = flops_per_image(read(resized(str(read(task.network)), task.side)))
     for name, rates in found.rates.items():
         rate, ratio = spread(rates, 1), found.ratio(name)["median"]
         low, high = rate["quartiles"]
         made.append([f"{task.name}, {task.side}x{task.side}, batch {task.batch}", name])
         made[-1] += [found.settings[name], f"{rate['median']:,.1f}", f"{low:,.1f} to {high:,.1f}"]
-        made[-1] += ["" if name == OURS else f"{ratio:.2f}", str(len(rates))]
+        made[-1] += ["" if name == OURS else f"{ratio:.2f}"]
+        made[-1] += [f"{rate['median'] * flops / limit:.0%}", str(len(rates))]
     return made
 
 
@@ -193,15 +198,17 @@ def main() -> int:
         options.error(f"there is no {', '.join(unknown)}; there are {', '.join(TASKS)}")
     use_threads(given.threads)
     tasks = [TASKS[name] for name in given.networks or TASKS]
+    limit = peak(given.threads)
     found = {
         task.name: measured(task, given.rounds, given.seconds, given.without) for task in tasks
     }
     versions = {name: number for one in found.values() for name, number in one.versions.items()}
     bars = judged(found)
     networks = {name: asdict(one) for name, one in found.items()}
-    result = here(given.threads, versions=versions, bars=bars, networks=networks)
-    head = ["network", "contender", "settings", "images/s", "quartiles", "ours / it", "rounds"]
-    main_table = aligned([head, *(row for task in tasks for row in rows(task, found[task.name]))])
+    result = here(given.threads, versions=versions, peak=limit, bars=bars, networks=networks)
+    head = ["network", "contender", "settings", "images/s", "quartiles", "ours / it"]
+    head += ["of peak", "rounds"]
+    table = [head, *(row for task in tasks for row in rows(task, found[task.name], limit))]
     tried = [["network", "way", "images/s in its first turn"]]
     tried += [
         [name, way, str(rate)] for name, one in found.items() for way, rate in one.tried.items()
@@ -211,7 +218,14 @@ def main() -> int:
         holds = "yes" if reading >= BARS[bar] else "NO"
         judgement.append([bar, f"{BARS[bar]:g}", f"{reading:.2f}", holds])
     title = heading("Training throughput", result)
-    parts = [title, main_table, aligned(judgement), "Each peer's ways:", aligned(tried)]
+    parts = [
+        title,
+        aligned(table),
+        said(limit),
+        aligned(judgement),
+        "Each peer's ways:",
+        aligned(tried),
+    ]
     stem = "-".join(["throughput", *given.networks])
     write(stem, result, "\n\n".join(parts))
     return 0 if all(reading >= BARS[bar] for bar, reading in bars.items()) else 1

@@ -14,6 +14,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+import striate
+from striate import recipes
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 
@@ -183,3 +187,30 @@ def test_bars_read_the_worst_network_and_the_geometric_means(bench: Any) -> None
     ]
     found = list(throughput.judged({"a": made[0], "b": made[1]}).values())
     assert found == [2.0, 3.0, round(72**0.5, 3)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[9x9x3] conv3-4 bn relu add(conv3-4 bn | id) relu maxpool3/2 conv3-6 relu fc-5 softmax",
+        "[8x8x3] maxpool2 conv3-4(groups=1) relu avgpool fc-3",
+    ],
+)
+def test_the_flops_of_a_step_are_those_that_torch_counts(bench: Any, text: str) -> None:
+    """Forward and backward, without what an update, a pool or a norm takes."""
+    network = striate.read(text)
+    model, images = network.build(), torch.randn(2, *(network.input[at] for at in (2, 0, 1)))
+    with FlopCounterMode(display=False) as counter:
+        model(images).sum().backward()
+    assert bench("limits").flops_per_image(network) * 2 == counter.get_total_flops()
+
+
+def test_a_run_on_growing_images_takes_fewer_flops(bench: Any) -> None:
+    limits, network = bench("limits"), striate.read("[32x32x3] conv3-4 relu avgpool fc-10 softmax")
+    whole = recipes.Recipe(epochs=2)
+    full = limits.flops_of_run(network, whole, 10)
+    assert full == pytest.approx(20 * limits.flops_per_image(network))
+    half = limits.flops_of_run(network, whole.changed(grow_from=0.5, grow_until=1.0), 10)
+    # The mean of the squares of the sides 16, 20, ..., 32, the outer two for half as long.
+    expected = (16**2 / 2 + 20**2 + 24**2 + 28**2 + 32**2 / 2) / 4 / 32**2
+    assert half / full == pytest.approx(expected, rel=0.02)
