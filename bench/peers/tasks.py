@@ -33,7 +33,7 @@ TASKS = {
         Task("resnet20", "resnet20", 32, 10, 128, 50_000, 269_722),
         Task("convnetjs-cifar10", "convnetjs-cifar10", 32, 10, 128, 50_000, 22_466),
         Task("resnet18", "resnet18", 64, 1000, 64, 10_000, 11_689_512),
-        Task("vgg11", "vgg11", 64, 1000, 32, 10_000, 38_491_496),
+        Task("vgg11", "vgg11", 64, 1000, 32, 10_000, 38_491_496, rate=0.001),
         Task("resnet50", "resnet50-torchvision", 224, 1000, 16, 1_000, 25_557_032),
     )
 }

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from striate.data.preparation import Layout
 from striate.errors import RunError, one_of
 from striate.fast.fold import folded
-from striate.fast.kernels import NoKernels, compiler
+from striate.fast.halves import RULES
+from striate.fast.kernels import NoKernels, available, compiler
 from striate.fast.memory import keep_freed_memory
 from striate.fast.twin import twin
 from striate.network import Network
+from striate.recipes import Recipe
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -78,6 +80,17 @@ class Compute:
         if self.engine == "compiled":
             return cast(nn.Module, torch.compile(model))
         return twin(model) if self.engine == "fused" else model
+
+    def halves(self, recipe: Recipe) -> bool:
+        """Whether training keeps copies of large weights in bfloat16, and its rule updates them."""
+        return (
+            self.engine == "fused"
+            and self.precision == "bfloat16"
+            and recipe.accumulate == 1
+            and recipe.rule in RULES
+            and hasattr(Tensor, "grad_dtype")  # older releases lack it
+            and available()  # a run may be gone on with where there is no compiler
+        )
 
     def scoring(self, model: nn.Module) -> nn.Module:
         """What scores for a model: itself, or one with its weights, in evaluation mode for good,

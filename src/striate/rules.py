@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from striate.errors import RunError
+from striate.fast.halves import Halves
 from striate.initialise import FILTERS
 from striate.modules import Chain
 from striate.recipes import Recipe
@@ -38,6 +39,7 @@ class Optimiser:
 
     def __init__(self, held: dict[str, Held], renormalise: bool) -> None:
         self.held, self.renormalise = held, renormalise
+        self.halves: Halves | None = None  # where some weights have copies in bfloat16
         self.rules = list(dict.fromkeys(each.rule for each in held.values()))
         self._matrices = [each for each in held.values() if each.given is not each.weight]
         self._rates = [group["lr"] for group in self._groups()]
@@ -46,6 +48,12 @@ class Optimiser:
         """Every group's rate becomes `factor` times the one that the recipe gives it."""
         for group, rate in zip(self._groups(), self._rates, strict=True):
             group["lr"] = rate * factor
+
+    def keep(self, halves: Halves | None) -> None:
+        """From now on update these copies with their weights; with None, no copies any more."""
+        if self.halves:
+            self.halves.close()
+        self.halves = halves
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -61,7 +69,10 @@ class Optimiser:
             if self.renormalise and matrix.grad is not None:
                 matrix.mul_(math.sqrt(len(matrix)) / matrix.norm().clamp(min=1e-12))
         for rule in self.rules:
+            taken = self.halves.step(rule) if self.halves else {}
             rule.step()
+            for weight, gradient in taken.items():
+                weight.grad = gradient
         for _, matrix, _ in self._matrices:
             matrix.grad = None
 

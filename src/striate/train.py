@@ -22,6 +22,7 @@ from striate.data.loader import Batches
 from striate.diagnosis import not_finite, scores_not_finite
 from striate.errors import RunError
 from striate.evaluate import ScoresNotFinite, score
+from striate.fast.halves import Halves, total_norm
 from striate.ranks import ALONE, Ranks, distributed, synchronise
 from striate.recipes import Recipe
 from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Stopped
@@ -58,9 +59,25 @@ def train(
         NotFinite: a loss or a gradient is not; that step has not touched the weights.
         RunError: the recipe goes by validation errors, and no images are held out.
     """
+    device = next(state.model.parameters()).device
+    compute = compute or Compute(str(device), threads=torch.get_num_threads())
+    try:
+        yield from _trained(state, splits, preparation, compute, workers, ranks)
+    finally:
+        state.optimiser.keep(None)
+
+
+def _trained(
+    state: State,
+    splits: Splits,
+    preparation: Preparation,
+    compute: Compute,
+    workers: int,
+    ranks: Ranks,
+) -> Iterator[Record]:
+    """The loop itself."""
     model, recipe, progress = state.model, state.recipe, state.progress
     device = next(model.parameters()).device
-    compute = compute or Compute(str(device), threads=torch.get_num_threads())
     augmented = augmentation(recipe, preparation, splits.train)
     check_validation(recipe, splits)
     batches = Batches(splits.train, recipe.batch, recipe.seed, ranks.share)
@@ -68,6 +85,8 @@ def train(
     if ranks.world > 1:
         synchronise(model)
     module = compute.training(model)
+    if compute.halves(recipe) and ranks.world == 1:
+        state.optimiser.keep(Halves(module))
     if ranks.world > 1:
         module = distributed(module)
         _check_shares(ranks, len(splits.train) // steps, recipe.accumulate)
@@ -128,7 +147,7 @@ def train(
 
             asked = float(state.asked_to_stop)  # of one rank, it stops all after the same step
             loss, wrong, asked = ranks.total([loss, wrong, asked])
-            norm = nn.utils.get_total_norm([each.grad for each in trained if each.grad is not None])
+            norm = total_norm(each.grad for each in trained if each.grad is not None)
             if not isfinite(loss) or not isfinite(norm.item()):
                 raise not_finite(state, parts, compute, epoch, loss / count)
             if recipe.clip:

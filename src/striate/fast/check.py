@@ -9,11 +9,11 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from striate.fast.convolved import Convolved
+from striate.fast.computed import Computed
 from striate.fast.normed import Normed
 
 WRONG = {torch.bfloat16: 0.03, torch.float32: 1e-3}  # relative; rounding alone gives a tenth of it
-KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Convolved, Normed)
+KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Computed, Normed)
 
 
 def wrong(
@@ -53,7 +53,7 @@ def wrong(
         for found, right in zip(fast, exact, strict=True):
             error = (found.float() - right).norm() / right.norm().clamp(min=1e-6)
             if not error < WRONG[fast[0].dtype]:  # as the output, gradients
-                return str(getattr(layer, "convolution", layer))
+                return str(getattr(layer, "layer", layer))
     return None
 
 
@@ -61,7 +61,7 @@ def _plain(layer: nn.Module) -> Callable[..., Tensor]:
     """What computes the same by PyTorch's operations."""
     if isinstance(layer, Normed):
         return layer.plainly
-    return layer.convolution if isinstance(layer, Convolved) else layer
+    return layer.layer if isinstance(layer, Computed) else layer
 
 
 def _values(

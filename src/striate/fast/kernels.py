@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from torch import Tensor
 
 from striate.data.folders import cache_folder
 from striate.host import instructions, processor
@@ -48,6 +49,8 @@ def library() -> ctypes.CDLL:
     for name in ("forward", "backward"):
         for kind in NAMES.values():
             getattr(found, f"{name}_{kind}").restype = None
+    found.descend.restype = found.descend_adam.restype = None
+    found.squares.restype = ctypes.c_double
     return found
 
 
@@ -59,6 +62,11 @@ def available() -> bool:
     except NoKernels:
         return False
     return True
+
+
+def at(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Where a tensor's values lie; nowhere for None."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 def compiler() -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ctypes import c_float, c_int, c_int64, c_void_p
+from ctypes import c_float, c_int, c_int64
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from striate.fast.kernels import NAMES, available, library
+from striate.fast.kernels import NAMES, at, available, library
 
 ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.GELU: 2}
 LAST = torch.channels_last
@@ -89,9 +89,9 @@ class _Normed(torch.autograd.Function):
         out = torch.empty_like(y)
         mean, inverse = torch.empty(2, c)
         getattr(library(), f"forward_{NAMES[x.dtype]}")(
-            *map(_at, (x, r, y, which, out, weight, bias, mean, inverse)),
-            _at(None if norm is None else norm.running_mean),
-            _at(None if norm is None else norm.running_var),
+            *map(at, (x, r, y, which, out, weight, bias, mean, inverse)),
+            at(None if norm is None else norm.running_mean),
+            at(None if norm is None else norm.running_var),
             c_float(0.0 if norm is None else norm.momentum or 0.0),
             c_float(0.0 if norm is None else norm.eps),
             *map(c_int64, (n, h, w, c)),
@@ -115,8 +115,8 @@ class _Normed(torch.autograd.Function):
             dx = torch.empty((n, c, h, w), dtype=y.dtype, memory_format=LAST)
         dweight, dbias = torch.empty(2, c)
         getattr(library(), f"backward_{NAMES[y.dtype]}")(
-            *map(_at, (gradient, y, r, which, dz, dy, dx)),
-            *map(_at, (weight, bias, mean, inverse, dweight, dbias)),
+            *map(at, (gradient, y, r, which, dz, dy, dx)),
+            *map(at, (weight, bias, mean, inverse, dweight, dbias)),
             *map(c_int64, (n, h, w, c)),
             *map(c_int, (which is not None, normed, ctx.parts.code)),
         )
@@ -130,7 +130,3 @@ class _Normed(torch.autograd.Function):
 
 
 _apply: Callable[..., Tensor] = _Normed.apply
-
-
-def _at(tensor: Tensor | None) -> c_void_p:
-    return c_void_p(None if tensor is None else tensor.data_ptr())

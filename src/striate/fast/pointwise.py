@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
-from striate.fast.convolved import Convolved, gradient_of
+from striate.fast.computed import Convolved, gradient_of
 
 
 def pointwise(layer: nn.Module) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
-from striate.fast.convolved import Convolved, gradient_of
+from striate.fast.computed import Convolved, gradient_of
 
 NARROW = 9  # maps wider than this gain nothing
 TINY = 4  # maps wider than this gain in the filters' gradient alone

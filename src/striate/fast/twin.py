@@ -7,6 +7,7 @@ from copy import copy
 
 from torch import Tensor, nn
 
+from striate.fast.computed import Computed
 from striate.fast.normed import ACTIVATIONS, Normed
 from striate.fast.pointwise import Pointwise, pointwise
 from striate.fast.rewrite import flow, rewrite
@@ -31,6 +32,8 @@ def _together(parts: Sequence[nn.Module]) -> nn.Module | None:
         return SideBySide(first)  # type: ignore[arg-type]
     if pointwise(first) and not rest:
         return Pointwise(first)  # type: ignore[arg-type]
+    if type(first) in (nn.Conv2d, nn.Linear) and not rest:
+        return Computed(first)  # type: ignore[arg-type]
     if type(first) is Add and (not rest or (len(rest) == 1 and _kind(rest[0]) == "activation")):
         return _summed(first, rest[0] if rest else None)
     if type(first) is nn.ReLU and len(rest) == 1 and _kind(rest[0]) == "pool":

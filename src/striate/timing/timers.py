@@ -21,13 +21,13 @@ from torch.autograd.graph import Node
 from torch.nn.modules import module as hooks
 from torch.utils.weak import WeakIdKeyDictionary
 
-from striate.fast.convolved import Convolved
+from striate.fast.computed import Computed
 from striate.fast.normed import Normed
 from striate.modules import Subsample
 from striate.timing.calls import Call, Met
 from striate.timing.machine import now
 
-WHOLE = (Subsample, Normed, Convolved)  # computed as one, whatever modules they call
+WHOLE = (Subsample, Normed, Computed)  # computed as one, whatever modules they call
 
 
 @dataclass
