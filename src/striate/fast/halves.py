@@ -60,9 +60,8 @@ class Half:
         common = at(gradient), at(self.copy), c_int64(weight.numel()), c_float(group["lr"])
         decay = c_float(group["weight_decay"])
         if isinstance(rule, SGD):
-            first = state.get("momentum_buffer") is None
-            if first and group["momentum"]:
-                state["momentum_buffer"] = torch.empty_like(weight)
+            if group["momentum"] and state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(weight)
             library().descend(
                 at(weight),
                 at(state["momentum_buffer"] if group["momentum"] else None),
@@ -70,7 +69,6 @@ class Half:
                 c_float(group["momentum"]),
                 decay,
                 c_int(group["nesterov"]),
-                c_int(first),
             )
         else:
             if not state:

@@ -402,12 +402,11 @@ extern "C" double squares(const Half* gradient, Index count) {
 }
 
 extern "C" void descend(float* weight, float* speed, const Half* gradient, Half* copy, Index count,
-                        float rate, float momentum, float decay, int nesterov, int first) {
+                        float rate, float momentum, float decay, int nesterov) {
     pieces(count, [=](Index, Index from, Index end) {
         float* __restrict w = weight;
         float* __restrict m = speed;
         Half* __restrict to = copy;
-        float kept = first ? 0.0f : momentum;
         if (!m)
 #pragma omp simd
             for (Index at = from; at < end; ++at) {
@@ -418,7 +417,7 @@ extern "C" void descend(float* weight, float* speed, const Half* gradient, Half*
 #pragma omp simd
             for (Index at = from; at < end; ++at) {
                 float slope = widen(gradient[at]) + decay * w[at];
-                float now = kept * m[at] + slope;
+                float now = momentum * m[at] + slope;
                 m[at] = now;
                 w[at] -= rate * (nesterov ? slope + momentum * now : now);
                 narrow(w[at], to[at]);
