@@ -28,7 +28,7 @@ from typing import Any
 
 from contenders import Contender, Failed
 from environments import PEERS, ROOT, Missing, checkout, clean, python
-from limits import flops_of_run, peak, said
+from limits import explained, flops_of_run, peak
 from pairs import aligned, heading, here, in_turn, ratios, spread, tell, use_threads, write
 
 from striate import read, recipes
@@ -232,7 +232,7 @@ def main() -> int:
     loop = spread([one.parts["loop"] for one in runs[OURS]])["median"]
     share = (
         f"Our training loop takes {loop:.1f} s for {flops / 1e12:.1f} TFLOP, "
-        f"{flops / loop / limit:.0%} of the peak. {said(limit)}"
+        f"{flops / loop / limit:.0%} of the peak. {explained(limit)}"
     )
     parts = [title, table(runs, how, missing), *([] if given.more else [share]), holds]
     write("cifar", result, "\n\n".join(parts).strip())

@@ -51,14 +51,13 @@ def flops_of_run(network: Network, recipe: Recipe, images: int) -> float:
     return each * images * recipe.epochs
 
 
-def peak(threads: int, device: str = "cpu") -> float:
+def peak(threads: int) -> float:
     """FLOP/s in the product of two 2048x2048 bfloat16 matrices, measured now."""
-    return rates(
-        Compute(device, "bfloat16", "channels_last", threads), Readings(fresh=True)
-    ).products
+    compute = Compute("cpu", "bfloat16", "channels_last", threads)
+    return rates(compute, Readings(fresh=True)).products
 
 
-def said(limit: float) -> str:
+def explained(limit: float) -> str:
     """A line under a table."""
     return (
         f"The peak is {limit / 1e12:.2f} TFLOP/s: the product of two 2048x2048 bfloat16 matrices, "

@@ -22,7 +22,7 @@ from typing import Any
 
 from contenders import Contender, Failed
 from environments import BUILD, PEERS, Missing, clean, convnetjs, python
-from limits import flops_per_image, peak, said
+from limits import explained, flops_per_image, peak
 from pairs import aligned, heading, here, in_turn, ratios, spread, tell, use_threads, write
 from peers.tasks import TASKS, Task, resized
 
@@ -221,7 +221,7 @@ def main() -> int:
     parts = [
         title,
         aligned(table),
-        said(limit),
+        explained(limit),
         aligned(judgement),
         "Each peer's ways:",
         aligned(tried),

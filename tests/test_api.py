@@ -41,7 +41,7 @@ FLOORS = [
     ["compute", "ranks", "rules", "schedules", "whitening"],
     ["evaluate"],
     ["state"],
-    ["diagnosis"],
+    ["diagnosis", "losses"],
     ["train"],
     ["storage"],
     ["checkpoints"],
@@ -59,7 +59,8 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITH_TORCH = {
     *("modules", "initialise", "kinds", "build", "data", "compute", "ranks", "rules", "whitening"),
     *("fast", "probe", "timing"),
-    *("evaluate", "state", "diagnosis", "train", "storage", "checkpoints", "runs", "session"),
+    *("evaluate", "state", "diagnosis", "losses", "train"),
+    *("storage", "checkpoints", "runs", "session"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().
 UPWARDS = {"network": {"account", "draw", "build", "zoo"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -64,14 +65,21 @@ def stepped(state: State, count: int, compute: Compute = FAST) -> list[float]:
     return losses
 
 
-def grown(name: str) -> Recipe:
-    return replace(RECIPE, rule="momentum").changed(rule=name, learning_rate=0.01)
+def by(rule: str) -> Recipe:
+    return RECIPE.changed(rule=rule, learning_rate=0.01)
+
+
+@pytest.fixture
+def threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_an_update_is_pytorchs_with_the_gradient_as_it_was_rounded(rule: str, decay: float) -> None:
-    recipe = grown(rule).changed(weight_decay=decay)
+    recipe = by(rule).changed(weight_decay=decay)
     model = NETWORK.build()
     other = deepcopy(model)
     ours, theirs = optimiser(model, recipe), optimiser(other, recipe)
@@ -122,13 +130,13 @@ def test_copies_train_as_autocast_does(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("rule", ["momentum", "adamw"])
 def test_a_run_that_paused_goes_on_to_the_same_bits(rule: str) -> None:
-    recipe = grown(rule)
+    recipe = by(rule)
     whole = fresh(recipe)
     losses = stepped(whole, 7)
     first = fresh(recipe)
     before = stepped(first, 3)
     kept = {name: each.clone() for name, each in first.tensors().items()}
-    second = fresh(recipe.changed(seed=recipe.seed))
+    second = fresh(recipe)
     second.load(kept, vars(first.progress))
     assert before + stepped(second, 4) == losses
     expected = whole.tensors()
@@ -175,9 +183,9 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(
     assert all(torch.equal(kept[name], each) for name, each in parameters.items())
 
 
+@pytest.mark.usefixtures("threads_as_before")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_norm_of_gradients_in_bfloat16_is_that_of_their_values(threads: int) -> None:
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     chance = torch.Generator().manual_seed(0)
     gradients = [
@@ -188,12 +196,11 @@ def test_the_norm_of_gradients_in_bfloat16_is_that_of_their_values(threads: int)
     expected = torch.cat([each.double().flatten() for each in gradients]).norm()
     assert float(total_norm(gradients)) == pytest.approx(float(expected), rel=1e-5)
     assert float(total_norm(iter([]))) == 0
-    torch.set_num_threads(before)
 
 
 def test_several_parts_of_a_batch_or_other_rules_keep_no_copies() -> None:
     assert FAST.halves(RECIPE)
     assert not FAST.halves(RECIPE.changed(accumulate=2))
-    assert not FAST.halves(grown("muon"))
+    assert not FAST.halves(by("muon"))
     assert not replace(FAST, precision="float32").halves(RECIPE)
     assert not replace(FAST, engine="eager").halves(RECIPE)

@@ -169,7 +169,7 @@ def test_a_rewind_goes_back_and_lowers_the_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the last checkpoint, with half the rate, and on to the end; without it, an error."""
-    sum_of_losses = loop._loss
+    sum_of_losses = loop.loss_of
 
     def fails_at_the_full_rate(*given: object) -> torch.Tensor:
         found = sum_of_losses(*given)  # type: ignore[arg-type]
@@ -177,7 +177,7 @@ def test_a_rewind_goes_back_and_lowers_the_rate(
         return found * float("nan") if fails else found
 
     session = begun(tmp_path / "run")
-    monkeypatch.setattr(loop, "_loss", fails_at_the_full_rate)
+    monkeypatch.setattr(loop, "loss_of", fails_at_the_full_rate)
 
     def progress() -> Progress:
         return session.state.progress
@@ -274,7 +274,7 @@ def test_a_rewind_that_did_not_help_goes_farther_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest checkpoint may hold the trouble already."""
-    sum_of_losses = loop._loss
+    sum_of_losses = loop.loss_of
     session = begun(tmp_path / "run")
 
     def fails(*given: object) -> torch.Tensor:
@@ -282,7 +282,7 @@ def test_a_rewind_that_did_not_help_goes_farther_back(
         progress = session.state.progress
         return found * float("nan") if progress.step == 11 and progress.lowered > 0.3 else found
 
-    monkeypatch.setattr(loop, "_loss", fails)
+    monkeypatch.setattr(loop, "loss_of", fails)
     told = list(session.records(rewind=True))
     back = [record.step for record in told if isinstance(record, Warned)]
     assert back == [10, 5] and isinstance(told[-1], Ended)

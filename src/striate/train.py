@@ -10,8 +10,8 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate
+from torch import nn
+from torch.nn.functional import interpolate
 from torch.nn.parallel import DistributedDataParallel
 
 from striate.compute import Compute
@@ -23,6 +23,7 @@ from striate.diagnosis import not_finite, scores_not_finite
 from striate.errors import RunError
 from striate.evaluate import ScoresNotFinite, score
 from striate.fast.halves import Halves, total_norm
+from striate.losses import loss_of, most, outputs
 from striate.ranks import ALONE, Ranks, distributed, synchronise
 from striate.recipes import Recipe
 from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Stopped
@@ -134,12 +135,12 @@ def _trained(
             for number, part in enumerate(parts, 1):
                 with _unsynchronised(module) if number < len(parts) else nullcontext():
                     with compute.autocast():
-                        scores, auxiliary = _outputs(module, compute.arranged(part.images))
-                    own = _loss(scores, part, recipe.label_smoothing)
-                    heads = sum(_loss(each, part, recipe.label_smoothing) for each in auxiliary)
+                        scores, auxiliary = outputs(module, compute.arranged(part.images))
+                    own = loss_of(scores, part, recipe.label_smoothing)
+                    heads = sum(loss_of(each, part, recipe.label_smoothing) for each in auxiliary)
                     objective = (own + recipe.auxiliary_weight * heads) / count
                     loss += own.item()
-                    wrong += int((scores.argmax(dim=1) != _most(part)).sum())
+                    wrong += int((scores.argmax(dim=1) != most(part)).sum())
                     clock.lap("forward")
                     # Ranks' gradients are averaged: times their number, they are summed.
                     torch.autograd.backward(objective * ranks.world)
@@ -236,42 +237,6 @@ class _Clock:
         now = perf_counter()
         self.laps[name] += now - self.last
         self.last = now
-
-
-def _outputs(module: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The class scores in float32, and those of auxiliary heads where a network has some."""
-    try:
-        given = module(images)
-    except ValueError as reason:
-        if "more than 1 value per channel" not in str(reason):
-            raise
-        raise RunError(
-            "batch normalisation cannot work on one value a channel: enlarge the recipe's batch, "
-            "or lessen accumulate"
-        ) from None
-    if isinstance(given, Tensor):
-        return given.float(), []
-    return given["main"].float(), [
-        scores.float() for head, scores in given.items() if head != "main"
-    ]
-
-
-def _most(batch: Batch) -> Tensor:
-    """The label of each image; of mixed ones, that with the larger share."""
-    if batch.others is None or batch.share is None:
-        return batch.labels
-    return torch.where(batch.share >= 0.5, batch.labels, batch.others)
-
-
-def _loss(scores: Tensor, batch: Batch, smoothing: float) -> Tensor:
-    """The sum of the cross-entropies of a batch; of mixed images, with both of their labels."""
-    if batch.others is None or batch.share is None:
-        return cross_entropy(scores, batch.labels, reduction="sum", label_smoothing=smoothing)
-    each, other = (
-        cross_entropy(scores, labels, reduction="none", label_smoothing=smoothing)
-        for labels in (batch.labels, batch.others)
-    )
-    return (batch.share * each + (1 - batch.share) * other).sum()
 
 
 def _check_shares(ranks: Ranks, batch: int, parts: int) -> None:

@@ -72,14 +72,6 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
                         say(f"epoch {number} step {record.step:,}/{steps:,}  {figures}")
                 case EpochEnded():
                     passed = record
-                    if not validated:
-                        say(_line(passed, None, epochs, epoch.speed))
-                        epoch = _Sums(began=record.seconds)
-                        heard = record.seconds
-                case Evaluated(split="validation") if passed:
-                    say(_line(passed, record, epochs, epoch.speed))
-                    epoch = _Sums(began=record.seconds)
-                    heard = record.seconds
                 case Warned():
                     say(f"[bold yellow]warning[/]: {escape(line(record.message))}")
                 case Ended():
@@ -90,6 +82,9 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
                         )
                     if run.steps:
                         say(f"time: {run.shares()}")
+            if passed and isinstance(record, Evaluated if validated else EpochEnded):
+                say(_line(passed, record, epochs, epoch.speed))
+                passed, epoch, heard = None, _Sums(began=record.seconds), record.seconds
             yield record
 
 
@@ -162,9 +157,10 @@ def _opening(record: Started) -> str:
     )
 
 
-def _line(passed: EpochEnded, held_out: Evaluated | None, epochs: int, speed: float) -> str:
-    number = f"{passed.epoch}/{epochs}"
-    validation = f"validation {1 - held_out.score.top1_error:6.1%}  " if held_out else ""
+def _line(passed: EpochEnded, last: Evaluated | EpochEnded, epochs: int, speed: float) -> str:
+    number, validation = f"{passed.epoch}/{epochs}", ""
+    if isinstance(last, Evaluated):
+        validation = f"validation {1 - last.score.top1_error:6.1%}  "
     return (
         f"epoch {number:>{2 * len(str(epochs)) + 1}}  loss {passed.loss:.4f}  "
         f"accuracy {1 - passed.error:6.1%}  {validation}"

@@ -37,8 +37,10 @@ class Computed(nn.Module):
 
     def forward(self, volume: Tensor) -> Tensor:
         layer = self.layer
-        gains = torch.is_autocast_enabled("cpu") and self.gains(volume)
-        if not torch.is_autocast_enabled("cpu") or not (gains or self.copied):
+        if not torch.is_autocast_enabled("cpu"):
+            return cast(Tensor, layer(volume))
+        gains = self.gains(volume)
+        if not gains and self.copied is None:
             return cast(Tensor, layer(volume))
         kind = torch.get_autocast_dtype("cpu")
         weight = layer.weight.to(kind) if self.copied is None else self.copied()

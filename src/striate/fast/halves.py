@@ -1,9 +1,9 @@
 """Weights that are computed with in bfloat16: a copy in it, which the update itself writes.
 
 Under autocast a step copies each weight into bfloat16 and each gradient out of it again, sums up
-the gradient's squares, and reads it once more for the update: of a network with large fully
-connected layers that was more than a third of its time. Here the gradient stays in bfloat16, and
-one pass updates the weight, what its rule remembers, and the copy.
+the gradient's squares, and reads it once more for the update. Here the gradient stays in bfloat16,
+and one pass updates the weight, what its rule remembers, and the copy: VGG-11 at 64x64, nearly all
+of whose weights are in fully connected layers, trains 1.26 times as fast (bench/LOG.md).
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def total_norm(gradients: Iterable[Tensor]) -> Tensor:
 
 
 def _norm(gradient: Tensor) -> Tensor:
-    """Of bfloat16 too in float32 sums, for which PyTorch takes six times as long as for float32."""
+    """Of bfloat16 too in float32 sums, for which PyTorch takes three times as long."""
     if gradient.dtype != torch.bfloat16:
         return cast(Tensor, torch.linalg.vector_norm(gradient))
     dense = gradient if _dense(gradient) else gradient.contiguous()

@@ -1,4 +1,4 @@
-"""kernels.cpp, compiled for this machine when it is first wanted, kept in the user's cache."""
+"""The kernels of native/, compiled for this machine when they are first wanted, and kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
@@ -39,13 +40,14 @@ def library() -> ctypes.CDLL:
     Raises:
         NoKernels: no compiler, or none that succeeds.
     """
-    source = files("striate.fast").joinpath("kernels.cpp").read_bytes()
+    native = files("striate.fast").joinpath("native").iterdir()
+    sources = {each.name: each.read_bytes() for each in sorted(native, key=lambda file: file.name)}
     path = compiler()
-    kept = cache_folder() / "kernels" / f"{_mark(source, path)}.so"
+    kept = cache_folder() / "kernels" / f"{_mark(sources, path)}.so"
     try:
         found = ctypes.CDLL(str(kept))
     except OSError:  # not compiled yet, or damaged
-        found = _compiled(path, source, kept)
+        found = _compiled(path, sources, kept)
     for name in ("forward", "backward"):
         for kind in NAMES.values():
             getattr(found, f"{name}_{kind}").restype = None
@@ -81,23 +83,26 @@ def compiler() -> str:
     raise NoKernels("there is no C++ compiler here")
 
 
-def _mark(source: bytes, path: str) -> str:
-    """A name for what this compiler makes of this source on this kind of processor."""
+def _mark(sources: Mapping[str, bytes], path: str) -> str:
+    """A name for what this compiler makes of these sources on this kind of processor."""
     known = instructions() or platform.node()
-    said = [FLAGS, path, os.stat(path).st_mtime_ns, processor(), known]
-    return hashlib.sha256(source + repr(said).encode()).hexdigest()[:24]
+    said = [sources, FLAGS, path, os.stat(path).st_mtime_ns, processor(), known]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:24]
 
 
-def _compiled(path: str, source: bytes, kept: Path) -> ctypes.CDLL:
+def _compiled(path: str, sources: Mapping[str, bytes], kept: Path) -> ctypes.CDLL:
     """The kernels, which are kept under a name if that can be written."""
     arm = platform.machine() in ("arm64", "aarch64")
     native = ["-mcpu=native"] if arm else ["-march=native", "-mprefer-vector-width=512"]
     with TemporaryDirectory() as folder:
-        Path(folder, "kernels.cpp").write_bytes(source)
+        for name, text in sources.items():
+            Path(folder, name).write_bytes(text)
+        units = [name for name in sources if name.endswith(".cpp")]
         result = Path(folder, "kernels.so")
         for threads in (["-fopenmp"], []):
-            compile_only = [path, *FLAGS, *native, *threads, "-c", "kernels.cpp"]
-            link = [path, "-shared", "kernels.o", "-o", result.name]
+            compile_only = [path, *FLAGS, *native, *threads, "-c", *units]
+            objects = [name.replace(".cpp", ".o") for name in units]
+            link = [path, "-shared", *objects, "-o", result.name]
             try:
                 for command in (compile_only, link):
                     subprocess.run(
