@@ -51,7 +51,8 @@ def library() -> ctypes.CDLL:
     for name in ("forward", "backward"):
         for kind in NAMES.values():
             getattr(found, f"{name}_{kind}").restype = None
-    found.descend.restype = found.descend_adam.restype = None
+    for name in ("columns_of", "volume_of", "descend", "descend_adam"):
+        getattr(found, name).restype = None
     found.squares.restype = ctypes.c_double
     return found
 

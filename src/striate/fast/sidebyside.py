@@ -8,44 +8,30 @@ holds for the convolution itself: five times as fast on maps of 2x2 (bench/LOG.m
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
-from striate.fast.computed import Convolved, gradient_of
+from striate.fast.computed import gradient_of
 
 NARROW = 9  # maps wider than this gain nothing
 TINY = 4  # maps wider than this gain in the filters' gradient alone
 WIDE = 64  # columns that fill the unit
 
 
-def suits(layer: nn.Module) -> bool:
-    """Whether the gradient of a layer can be computed so: every filter sees every channel, stride
-    1, and its maps keep their width.
-    """
-    return (
-        type(layer) is nn.Conv2d
-        and layer.groups == 1
-        and layer.stride == (1, 1)
-        and layer.dilation == (1, 1)
-        and layer.padding_mode == "zeros"
-        and isinstance(layer.padding, tuple)
-        and layer.kernel_size[1] == 2 * layer.padding[1] + 1 > 1
-    )
-
-
 class _SideBySide(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, volume: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+        ctx: Any, volume: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d
     ) -> Tensor:
-        ctx.shape, ctx.padding, ctx.biased = volume.shape, padding, bias is not None
+        ctx.shape, ctx.layer, ctx.biased = volume.shape, layer, bias is not None
+        padding = cast(tuple[int, int], layer.padding)
         tiny = volume.shape[3] <= TINY
         if tiny:
-            volume = side_by_side(volume, _together(volume.shape), padding[1])
+            volume = joined(volume, _together(volume.shape), padding[1])
         ctx.save_for_backward(volume, weight)
         with torch.autocast("cpu", enabled=False):
             out = conv2d(volume, weight, bias, padding=padding)
@@ -55,19 +41,20 @@ class _SideBySide(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         volume, weight = ctx.saved_tensors
-        shape, padding, together = ctx.shape, ctx.padding, _together(ctx.shape)
+        shape, layer, together = ctx.shape, ctx.layer, _together(ctx.shape)
+        between = layer.padding[1]
         dbias = gradient.sum(dim=(0, 2, 3)) if ctx.biased else None
         tiny = shape[3] <= TINY
         dx, dw = None, None
         if tiny or ctx.needs_input_grad[1]:
-            wide = side_by_side(gradient, together, padding[1])
+            wide = joined(gradient, together, between)
         if ctx.needs_input_grad[0] and tiny:
-            dx = apart(gradient_of(0, wide, volume, weight, padding), shape, padding[1])
+            dx = apart(gradient_of(0, wide, volume, weight, layer), shape, between)
         elif ctx.needs_input_grad[0]:
-            dx = gradient_of(0, gradient, volume, weight, padding)
+            dx = gradient_of(0, gradient, volume, weight, layer)
         if ctx.needs_input_grad[1]:
-            volume = volume if tiny else side_by_side(volume, together, padding[1])
-            dw = gradient_of(1, wide, volume, weight, padding)
+            volume = volume if tiny else joined(volume, together, between)
+            dw = gradient_of(1, wide, volume, weight, layer)
         return dx, dw, dbias, None
 
 
@@ -76,16 +63,12 @@ def _together(shape: torch.Size) -> int:
     return min(shape[0], max(1, WIDE // shape[3]))
 
 
-class SideBySide(Convolved):
-    """A convolution whose maps are small, or become so: it is asked of each volume."""
-
-    compute = staticmethod(_SideBySide.apply)
-
-    def gains(self, volume: Tensor) -> bool:
-        return volume.shape[3] <= NARROW
+def side_by_side(volume: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d) -> Tensor:
+    """A convolution of stride 1 that keeps the width of its maps, a few positions wide."""
+    return _SideBySide.apply(volume, weight, bias, layer)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def side_by_side(volume: Tensor, together: int, between: int) -> Tensor:
+def joined(volume: Tensor, together: int, between: int) -> Tensor:
     """(N, C, H, W) as (ceil(N / together), C, H, together * (W + between)), channels last.
 
     `between` columns of zeros follow each image; images that are missing are zeros too.

@@ -8,10 +8,9 @@ from copy import copy
 from torch import Tensor, nn
 
 from striate.fast.computed import Computed
+from striate.fast.convolved import Convolved, suits
 from striate.fast.normed import ACTIVATIONS, Normed
-from striate.fast.pointwise import Pointwise, pointwise
 from striate.fast.rewrite import flow, rewrite
-from striate.fast.sidebyside import SideBySide, suits
 from striate.modules import Add, Chain, Memory, Routed, added, run
 
 ORDER = ("pool", "norm", "activation")
@@ -29,9 +28,7 @@ def _together(parts: Sequence[nn.Module]) -> nn.Module | None:
     """A sum and an activation as one; or pool, norm and activation, of which some may lack."""
     first, *rest = parts
     if suits(first) and not rest:
-        return SideBySide(first)  # type: ignore[arg-type]
-    if pointwise(first) and not rest:
-        return Pointwise(first)  # type: ignore[arg-type]
+        return Convolved(first)  # type: ignore[arg-type]
     if type(first) in (nn.Conv2d, nn.Linear) and not rest:
         return Computed(first)  # type: ignore[arg-type]
     if type(first) is Add and (not rest or (len(rest) == 1 and _kind(rest[0]) == "activation")):
