@@ -25,6 +25,7 @@ from striate.fast.fold import folded
 from striate.fast.memory import keep_freed_memory
 from striate.fast.normed import ACTIVATIONS, Normed
 from striate.fast.pointwise import by_product
+from striate.fast.pooled import Pooled, poolable
 from striate.fast.sidebyside import apart, joined, side_by_side
 from striate.fast.twin import NormedSum, twin
 
@@ -293,6 +294,63 @@ def test_other_convolutions_stay_as_they_are(options: dict[str, Any]) -> None:
     assert not suits(nn.Conv2d(4, 4, 3, **options))
 
 
+# -- pooling of any window
+
+
+@needs_compiler
+@settings(max_examples=150, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 9), st.integers(1, 9)),
+    window=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padded=st.booleans(),
+    ceil=st.booleans(),
+    kind=st.sampled_from([torch.float32, torch.bfloat16]),
+    seed=st.integers(0, 99),
+)
+def test_pooling_is_pytorchs_whatever_the_window_and_the_ties(
+    shape: tuple[int, int, int, int],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    padded: bool,
+    ceil: bool,
+    kind: torch.dtype,
+    seed: int,
+) -> None:
+    """To the bit: small whole numbers are equal often, and add up without rounding."""
+    padding = (window[0] // 2, window[1] // 2) if padded else (0, 0)
+    assume(all(s + 2 * p >= k for s, p, k in zip(shape[2:], padding, window, strict=True)))
+    layer = nn.MaxPool2d(window, stride, padding, ceil_mode=ceil)
+    assert poolable(layer)
+    chance = torch.Generator().manual_seed(seed)
+    volume = torch.randint(-3, 3, shape, generator=chance).to(kind)
+    volume = volume.contiguous(memory_format=LAST)
+    found, right = (module(volume.requires_grad_()) for module in (Pooled(layer), layer))
+    assert torch.equal(found, right)
+    gradient = torch.randint(-3, 3, found.shape, generator=chance).to(kind)
+    slopes = (torch.autograd.grad(out, volume, gradient)[0] for out in (found, right))
+    assert torch.equal(*slopes)
+
+
+@needs_compiler
+def test_what_is_no_number_is_the_largest_and_nothing_may_be_beyond_all_bounds() -> None:
+    volume = torch.full((1, 1, 4, 4), -float("inf"))
+    volume[0, 0, 2, 2] = float("nan")
+    layer = nn.MaxPool2d((3, 3), (2, 2), (1, 1))
+    found, right = (module(volume.requires_grad_()) for module in (Pooled(layer), layer))
+    assert torch.equal(found.isnan(), right.isnan()) and found.isnan().any()
+    assert torch.equal(found.isinf(), right.isinf()) and found.isinf().any()
+    slopes = (torch.autograd.grad(out, volume, torch.ones(out.shape))[0] for out in (found, right))
+    assert torch.equal(*slopes)
+
+
+def test_poolings_that_keep_places_or_spread_stay_as_they_are() -> None:
+    assert not poolable(nn.MaxPool2d((3, 3), (2, 2), (1, 1), dilation=2))
+    assert not poolable(nn.MaxPool2d((3, 3), (2, 2), (1, 1), return_indices=True))
+    assert not poolable(nn.MaxPool2d((17, 17), (2, 2), (1, 1)))
+    assert not poolable(nn.AvgPool2d((3, 3), (2, 2), (1, 1)))
+
+
 # -- twins
 
 
@@ -395,7 +453,7 @@ def test_the_check_sees_wrong_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_kind_that_computes_in_another_way_is_checked() -> None:
-    for kind in (Convolved, Normed, nn.Conv2d, nn.Linear):
+    for kind in (Convolved, Normed, Pooled, nn.Conv2d, nn.Linear):
         assert issubclass(kind, check.KINDS)
 
 

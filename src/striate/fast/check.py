@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from striate.fast.computed import Computed
 from striate.fast.normed import Normed
+from striate.fast.pooled import Pooled
 
 WRONG = {torch.bfloat16: 0.03, torch.float32: 1e-3}  # relative; rounding alone gives a tenth of it
-KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Computed, Normed)
+KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, Computed, Normed, Pooled)
 
 
 def wrong(
@@ -61,7 +62,7 @@ def _plain(layer: nn.Module) -> Callable[..., Tensor]:
     """What computes the same by PyTorch's operations."""
     if isinstance(layer, Normed):
         return layer.plainly
-    return layer.layer if isinstance(layer, Computed) else layer
+    return layer.layer if isinstance(layer, Computed | Pooled) else layer
 
 
 def _values(

@@ -7,7 +7,7 @@ out as rows of a matrix, fill it: up to 25 times as fast (bench/LOG.md).
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64
+from ctypes import byref, c_int64
 from typing import Any
 
 import torch
@@ -17,14 +17,9 @@ from torch.nn.functional import conv2d, linear
 
 from striate.fast.computed import gradient_of
 from striate.fast.kernels import at, library
+from striate.fast.window import window_of
 
 LAST = torch.channels_last
-
-
-class _Window(Structure):
-    """A filter's size, its stride and the zero padding, as native/columns.cpp has them."""
-
-    _fields_ = [(name, c_int64) for name in ("rows", "columns", "down", "across", "above", "left")]
 
 
 class _Columns(torch.autograd.Function):
@@ -72,7 +67,7 @@ def filters_by_columns(
 
 def extent(volume: Tensor, layer: nn.Conv2d) -> tuple[int, int]:
     """The height and the width of what a layer makes of a volume."""
-    window, shape = _window(layer), volume.shape
+    window, shape = window_of(layer), volume.shape
     return (
         (shape[2] + 2 * window.above - window.rows) // window.down + 1,
         (shape[3] + 2 * window.left - window.columns) // window.across + 1,
@@ -83,7 +78,7 @@ def columns(volume: Tensor, layer: nn.Conv2d) -> Tensor:
     """(N, C, H, W), channels last -> (N * H' * W', filter's height * width * C)."""
     n, c, h, w = volume.shape
     height, width = extent(volume, layer)
-    window = _window(layer)
+    window = window_of(layer)
     made = volume.new_empty(n * height * width, window.rows * window.columns * c)
     sizes = map(c_int64, (n, h, w, c, height, width))
     library().columns_of(at(volume), at(made), byref(window), *sizes)
@@ -95,12 +90,8 @@ def summed(matrix: Tensor, volume: Tensor, layer: nn.Conv2d) -> Tensor:
     n, c, h, w = volume.shape
     made = torch.empty_like(volume, memory_format=LAST)
     sizes = map(c_int64, (n, h, w, c, *extent(volume, layer)))
-    library().volume_of(at(matrix), at(made), byref(_window(layer)), *sizes)
+    library().volume_of(at(matrix), at(made), byref(window_of(layer)), *sizes)
     return made
-
-
-def _window(layer: nn.Conv2d) -> _Window:
-    return _Window(*layer.kernel_size, *layer.stride, *layer.padding)
 
 
 def _rows(weight: Tensor) -> Tensor:

@@ -15,9 +15,7 @@ from striate.fast.kernels import available
 from striate.fast.pointwise import by_product
 from striate.fast.sidebyside import NARROW, side_by_side
 
-FEW = (
-    2048  # positions, images times map, of which the library makes less than a product of matrices
-)
+FEW = 2048  # positions, images times map, up to which a product of matrices is faster
 SHALLOW = 32  # channels, below which the library is as good
 WIDEST = 16  # map, up to which the filters of a stride above 1 learn faster from columns
 

@@ -48,7 +48,7 @@ def library() -> ctypes.CDLL:
         found = ctypes.CDLL(str(kept))
     except OSError:  # not compiled yet, or damaged
         found = _compiled(path, sources, kept)
-    for name in ("forward", "backward"):
+    for name in ("forward", "backward", "largest", "spread"):
         for kind in NAMES.values():
             getattr(found, f"{name}_{kind}").restype = None
     for name in ("columns_of", "volume_of", "descend", "descend_adam"):

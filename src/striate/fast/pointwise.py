@@ -1,6 +1,6 @@
-"""Convolutions of 1x1: their filters' gradient is one product of two matrices.
+"""Convolutions of 1x1: products of a matrix with a row for each position.
 
-Libraries take it for a convolution's like any other, and take up to twice as long (bench/LOG.md).
+Libraries take them for convolutions like any others, and take up to twice as long (bench/LOG.md).
 """
 
 from __future__ import annotations
@@ -10,34 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import conv2d
-
-from striate.fast.computed import gradient_of
+from torch.nn.functional import linear
 
 
 class _Pointwise(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, volume: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d
-    ) -> Tensor:
+    def forward(ctx: Any, volume: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(volume, weight)
-        ctx.layer, ctx.biased = layer, bias is not None
+        ctx.biased = bias is not None
         with torch.autocast("cpu", enabled=False):
-            return conv2d(volume, weight, bias)
+            return linear(volume.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         volume, weight = ctx.saved_tensors
+        last = gradient.permute(0, 2, 3, 1)
         dx, dw = None, None
         if ctx.needs_input_grad[0]:
-            dx = gradient_of(0, gradient, volume, weight, ctx.layer)
+            dx = (last @ weight.flatten(1)).permute(0, 3, 1, 2)
         if ctx.needs_input_grad[1]:
-            rows, values = (each.permute(0, 2, 3, 1).flatten(0, 2) for each in (gradient, volume))
+            rows, values = last.flatten(0, 2), volume.permute(0, 2, 3, 1).flatten(0, 2)
             dw = (rows.t() @ values).view(weight.shape)
-        return dx, dw, gradient.sum(dim=(0, 2, 3)) if ctx.biased else None, None
+        return dx, dw, last.sum(dim=(0, 1, 2)) if ctx.biased else None
 
 
 def by_product(volume: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv2d) -> Tensor:
     """A convolution of 1x1 at stride 1 in bfloat16."""
-    return _Pointwise.apply(volume, weight, bias, layer)  # type: ignore[no-any-return, no-untyped-call]
+    return _Pointwise.apply(volume, weight, bias)  # type: ignore[no-any-return, no-untyped-call]

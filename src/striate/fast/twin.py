@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from striate.fast.computed import Computed
 from striate.fast.convolved import Convolved, suits
 from striate.fast.normed import ACTIVATIONS, Normed
+from striate.fast.pooled import Pooled, poolable
 from striate.fast.rewrite import flow, rewrite
 from striate.modules import Add, Chain, Memory, Routed, added, run
 
@@ -29,6 +30,8 @@ def _together(parts: Sequence[nn.Module]) -> nn.Module | None:
     first, *rest = parts
     if suits(first) and not rest:
         return Convolved(first)  # type: ignore[arg-type]
+    if poolable(first) and not rest and _kind(first) != "pool":
+        return Pooled(first)  # type: ignore[arg-type]
     if type(first) in (nn.Conv2d, nn.Linear) and not rest:
         return Computed(first)  # type: ignore[arg-type]
     if type(first) is Add and (not rest or (len(rest) == 1 and _kind(rest[0]) == "activation")):

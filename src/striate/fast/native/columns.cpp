@@ -5,10 +5,7 @@
 #include <vector>
 
 #include "values.h"
-
-struct Window {
-    Index rows, columns, down, across, above, left;  // its size, its stride, the zero padding
-};
+#include "window.h"
 
 extern "C" void columns_of(const Half* volume, Half* matrix, const Window* window, Index n, Index h,
                            Index w, Index c, Index high, Index wide) {
