@@ -271,6 +271,7 @@ def test_what_cannot_be_set_is_said(typed: list[str], message: str) -> None:
         ({"area": (0.1, 1.0), "scale": (256.0, 512.0)}, "two ways to crop"),
         ({"grow_until": 0.5}, "grow_until is not used without grow_from"),
         ({"padding": "reflect"}, "padding is not used without shift"),
+        ({"whiten_bias_epochs": 3}, "whiten_bias_epochs is not used without whiten"),
         ({"initialisation": "xaver"}, "did you mean xavier"),
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1, not 1.0"),
         ({"weight_decay": -1e-3}, "weight_decay must be at least 0, not -0.001"),

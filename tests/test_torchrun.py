@@ -14,8 +14,9 @@ import pytest
 
 from striate.runs import open_run
 
-NETWORK = "[8x8x1] conv3-8(bias=no) bn relu maxpool2 fc-16 relu fc-10 softmax"
-OPTIONS = ("--data", "digits", "--set", "epochs=3", "batch=64", "shift=1", "mixup=0.2")
+NETWORK = "[8x8x1] conv3-8 relu conv3-8(bias=no) bn relu maxpool2 fc-16 relu fc-10 softmax"
+WHITEN = ("whiten=true", "whiten_bias_epochs=1")
+OPTIONS = ("--data", "digits", "--set", "epochs=3", "batch=64", "shift=1", "mixup=0.2", *WHITEN)
 SOURCE = Path(__file__).parents[1] / "src"
 
 

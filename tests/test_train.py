@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,3 +214,35 @@ def test_images_cannot_grow_for_a_network_of_one_size() -> None:
         initial(read("[32x32x1] conv3-4 relu fc-3 softmax"), recipe)
     with pytest.raises(RunError, match="does not fit them"):
         initial(read("[32x32x1] conv3-4 conv17-2(pad=0) avgpool fc-3 softmax"), recipe)
+
+
+def test_a_whitening_bias_is_trained_for_as_long_as_the_recipe_says() -> None:
+    """And a run that goes on after that does so to the same bits."""
+    network = read("[4x4x1] white: conv2-4(pad=0) relu fc-3 softmax")
+    recipe = Recipe(epochs=4, batch=16, whiten=True, whiten_bias_epochs=2)
+    data = toy.splits()
+    preparation = prepare(network, data)
+
+    def fresh() -> tuple[State, Callable[[], list[float]]]:
+        state = State(initial(network, recipe, data.train, preparation), recipe)
+        bias = state.model.get_submodule("white").bias
+        return state, lambda: bias.tolist()  # type: ignore[union-attr, operator]
+
+    whole, bias = fresh()
+    biases = [bias()]
+    for record in train(whole, data, preparation):
+        if isinstance(record, EpochEnded):
+            biases.append(bias())
+            if record.epoch == 3:
+                kept = {name: each.clone() for name, each in whole.tensors().items()}
+                progress = deepcopy(vars(whole.progress))
+    assert biases[0] != biases[1] != biases[2] == biases[3] == biases[4]
+    assert all(
+        each.requires_grad is (name != "white.weight")
+        for name, each in whole.model.named_parameters()
+    )
+    second, bias = fresh()
+    second.load(kept, progress)
+    records = list(train(second, data, preparation))
+    assert isinstance(records[0], Started) and records[0].parameters == 4 + 3 * 36 + 3
+    assert toy.same_weights(second.model, whole.model) and bias() == biases[2]

@@ -30,6 +30,7 @@ from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepp
 from striate.rules import constrain
 from striate.schedules import epochs_since_lowest, factor, plateau_factor, side
 from striate.state import Progress, State
+from striate.whitening import let_bias_learn
 
 
 def train(
@@ -66,6 +67,7 @@ def train(
         yield from _trained(state, splits, preparation, compute, workers, ranks)
     finally:
         state.optimiser.keep(None)
+        let_bias_learn(state.model, state.recipe, 0)
 
 
 def _trained(
@@ -85,13 +87,14 @@ def _trained(
     steps, end = batches.per_epoch, batches.per_epoch * recipe.epochs
     if ranks.world > 1:
         synchronise(model)
-    module = compute.training(model)
+    trained = [each for each in model.parameters() if each.requires_grad]
+    let_bias_learn(model, recipe, progress.epochs + 1)
+    module = together = compute.training(model)
     if compute.halves(recipe) and ranks.world == 1:
         state.optimiser.keep(Halves(module))
     if ranks.world > 1:
-        module = distributed(module)
+        module = distributed(together)
         _check_shares(ranks, len(splits.train) // steps, recipe.accumulate)
-    trained = [each for each in model.parameters() if each.requires_grad]
     _align(progress, steps)
     clock = _Clock(progress.seconds)
 
@@ -120,6 +123,8 @@ def _trained(
     for epoch in range(progress.epochs + 1, recipe.epochs + 1):
         if epochs_since_lowest(progress.errors) >= (recipe.early_stopping or inf):
             break
+        if let_bias_learn(model, recipe, epoch) and ranks.world > 1:
+            module = distributed(together)  # expects gradients of what learned when it was made
         model.train()
         module.train()  # a twin's containers have a mode of their own
         while progress.step < epoch * steps:

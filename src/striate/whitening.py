@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import unfold
 
 from striate.errors import RunError
+from striate.recipes import Recipe
 
 # Images that are enough to measure patches on.
 IMAGES = 5000
@@ -61,6 +62,24 @@ def whiten(convolution: nn.Conv2d, images: Tensor, epsilon: float = EPSILON) -> 
     with torch.no_grad():
         weight.copy_(made.view(weight.shape))
     weight.requires_grad_(False)
+
+
+def let_bias_learn(model: nn.Module, recipe: Recipe, epoch: int) -> bool:
+    """Train the bias of a convolution that whitens for as many epochs as the recipe says.
+
+    What lies before the second layer needs no gradient from then on.
+
+    Returns:
+        Whether that is another answer than before.
+    """
+    if not recipe.whiten or recipe.whiten_bias_epochs is None:
+        return False
+    bias, learns = first_convolution(model).bias, epoch <= recipe.whiten_bias_epochs
+    if bias is None or bias.requires_grad == learns:
+        return False
+    bias.requires_grad_(learns)
+    bias.grad = None
+    return True
 
 
 def _covariance(convolution: nn.Conv2d, images: Tensor) -> Tensor:

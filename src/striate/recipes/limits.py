@@ -38,6 +38,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "average": (0, BELOW_1),
     "early_stopping": (1, 10**9),
     "auxiliary_weight": (0, 10**6),
+    "whiten_bias_epochs": (0, 10**9),
     "resize": (1, 10**5),
     "validation": (0, 0.9),
     "shift": (0, 10**4),

@@ -67,6 +67,7 @@ class Recipe:
         auxiliary_weight: of the losses of auxiliary heads.
         initialisation: a name in INITIALISATIONS.
         whiten: the first convolution's filters whiten patches of the training images, and stay.
+        whiten_bias_epochs: for how many epochs its bias is trained; to the end where None.
         normalisation: a name in NORMALISATIONS.
         resize: shorter side to which images of a folder are scaled before the centre square is
             cut out of them; None leaves those of the right size and scales others to 8/7.
@@ -130,6 +131,7 @@ class Recipe:
 
     initialisation: str = "he"
     whiten: bool = False
+    whiten_bias_epochs: int | None = None
 
     normalisation: str = "channels"
     resize: int | None = None
@@ -163,6 +165,8 @@ class Recipe:
             raise RunError("recipe: area and scale are two ways to crop: choose one")
         if self.grow_from is None and self.grow_until is not None:
             raise RunError("recipe: grow_until is not used without grow_from")
+        if not self.whiten and self.whiten_bias_epochs is not None:
+            raise RunError("recipe: whiten_bias_epochs is not used without whiten")
         if not self.shift and self.padding != "zeros":
             raise RunError("recipe: padding is not used without shift")
         if self.schedule == "one-cycle" and self.warm_up:
