@@ -16,10 +16,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, linear
 
 from striate.fast.computed import gradient_of
-from striate.fast.kernels import at, library
-from striate.fast.window import window_of
-
-LAST = torch.channels_last
+from striate.fast.kernels import LAST, at, library
+from striate.fast.window import extent, window_of
 
 
 class _Columns(torch.autograd.Function):
@@ -63,15 +61,6 @@ def filters_by_columns(
 ) -> Tensor:
     """A convolution in bfloat16, of which the filters' gradient alone is such a product."""
     return _Columns.apply(volume, weight, bias, layer, False)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def extent(volume: Tensor, layer: nn.Conv2d) -> tuple[int, int]:
-    """The height and the width of what a layer makes of a volume."""
-    window, shape = window_of(layer), volume.shape
-    return (
-        (shape[2] + 2 * window.above - window.rows) // window.down + 1,
-        (shape[3] + 2 * window.left - window.columns) // window.across + 1,
-    )
 
 
 def columns(volume: Tensor, layer: nn.Conv2d) -> Tensor:

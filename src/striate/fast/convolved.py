@@ -9,11 +9,12 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from striate.fast.columns import by_columns, extent, filters_by_columns
+from striate.fast.columns import by_columns, filters_by_columns
 from striate.fast.computed import Computed, Way
 from striate.fast.kernels import available
 from striate.fast.pointwise import by_product
 from striate.fast.sidebyside import NARROW, side_by_side
+from striate.fast.window import extent
 
 FEW = 2048  # positions, images times map, up to which a product of matrices is faster
 SHALLOW = 32  # channels, below which the library is as good

@@ -23,6 +23,7 @@ from striate.host import instructions, processor
 
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
 COMPILERS = ("c++", "g++", "clang++")
+LAST = torch.channels_last  # how the kernels want volumes
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -32,7 +33,7 @@ class NoKernels(Exception):
 
 @cache
 def library() -> ctypes.CDLL:
-    """The kernels of this machine, compiled at the first call: some three seconds, once.
+    """The kernels of this machine, compiled at the first call: some four seconds, once.
 
     PyTorch's OpenMP is used, so that its threads are not doubled: nothing is linked, the names are
     found in the process. Where that fails, the kernels run on one thread.
@@ -40,8 +41,9 @@ def library() -> ctypes.CDLL:
     Raises:
         NoKernels: no compiler, or none that succeeds.
     """
-    native = files("striate.fast").joinpath("native").iterdir()
-    sources = {each.name: each.read_bytes() for each in sorted(native, key=lambda file: file.name)}
+    folder = files("striate.fast").joinpath("native")
+    names = sorted(each.name for each in folder.iterdir() if each.name.endswith((".cpp", ".h")))
+    sources = {name: folder.joinpath(name).read_bytes() for name in names}
     path = compiler()
     kept = cache_folder() / "kernels" / f"{_mark(sources, path)}.so"
     try:

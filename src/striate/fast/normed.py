@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from striate.fast.kernels import NAMES, at, available, library
+from striate.fast.kernels import LAST, NAMES, at, available, library
 
 ACTIVATIONS: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.GELU: 2}
-LAST = torch.channels_last
 
 
 class Normed(nn.Module):

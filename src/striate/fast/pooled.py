@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from striate.fast.kernels import NAMES, at, available, library
-from striate.fast.window import window_of
+from striate.fast.kernels import LAST, NAMES, at, available, library
+from striate.fast.window import extent, window_of
 
-LAST = torch.channels_last
 PLACES = 256  # of a window, for a byte to tell apart
 
 
@@ -43,24 +42,16 @@ def poolable(layer: nn.Module) -> bool:
     )
 
 
-def windows(size: int, window: int, stride: int, padding: int, ceil: bool) -> int:
-    """How many windows there are along a side; as PyTorch, none that begins in the far padding."""
-    found = (size + 2 * padding - window + (stride - 1 if ceil else 0)) // stride + 1
-    return found - 1 if ceil and (found - 1) * stride >= size + padding else found
-
-
 class _Largest(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, volume: Tensor, layer: nn.MaxPool2d) -> Tensor:
         x = volume.contiguous(memory_format=LAST)
         n, c, h, w = x.shape
-        window, ceil = window_of(layer), layer.ceil_mode
-        height = windows(h, window.rows, window.down, window.above, ceil)
-        width = windows(w, window.columns, window.across, window.left, ceil)
+        height, width = extent(x, layer)
         out = torch.empty((n, c, height, width), dtype=x.dtype, memory_format=LAST)
         which = torch.empty_like(out, dtype=torch.uint8)
         ctx.save_for_backward(which)
-        ctx.shape, ctx.window = x.shape, window
+        ctx.shape, ctx.window = x.shape, window_of(layer)
         sizes = map(c_int64, (n, h, w, c, height, width))
         largest = getattr(library(), f"largest_{NAMES[x.dtype]}")
         largest(*map(at, (x, out, which)), byref(ctx.window), *sizes)

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "activations.h"
-#include "pooled.h"
+#include "pool2x2.h"
 #include "values.h"
 
 // The sums of two rows of `channels` numbers over all positions; add(position, s, t) adds to both.
