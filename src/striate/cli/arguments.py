@@ -11,6 +11,7 @@ import click
 Decorator = Callable[[Any], Any]
 
 net = click.argument("net", metavar="NET")
+VIEWS = ("1", "flip", "6", "10")  # of an image, as `striate.evaluate.VIEWS` has them
 
 
 def choice(name: str, values: Iterable[str], default: str, help: str) -> Decorator:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from striate.cli.arguments import choice
+from striate.cli.arguments import VIEWS, choice
 
 if TYPE_CHECKING:
     from striate.compute import Compute
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from striate.runs import Run
 
 SPLITS = ("test", "validation", "train")
-VIEWS = ("1", "flip", "6", "10")
 FORMATS = ("text", "json", "csv")
 ALWAYS = (1, 5)  # in JSON and CSV, whatever is asked for
 

@@ -8,11 +8,12 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from striate.cli.arguments import choice, computing
+from striate.cli.arguments import VIEWS, choice, computing
 from striate.cli.sessions import begun, checked, memory_explained, resumed, to_resume
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     "stop",
     "Where numbers are no longer finite: stop, or go back and halve the rate.",
 )
+@choice("--views", VIEWS, "1", "Of each test image at the end, averaged; as for striate score.")
 @computing
 @click.option(
     "--tensorboard", is_flag=True, help="Write the records for TensorBoard too, in the run folder."
@@ -105,7 +107,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
                     soft_wrap=True,
                 )
             raise SystemExit(130)
-        _judge(session, ranks, options["as_json"])
+        _judge(session, ranks, options["views"], options["as_json"])
 
 
 def _follow(session: Session, console: Console, ranks: Ranks, options: dict[str, Any]) -> bool:
@@ -148,26 +150,35 @@ def _workers(session: Session, given: int | None) -> int:
     return max(1, cores - 1) if is_slow(session.splits.train.pixels) else 0
 
 
-def _judge(session: Session, ranks: Ranks, as_json: bool) -> None:
+def _judge(session: Session, ranks: Ranks, views: str, as_json: bool) -> None:
     """Say how good the weights to use are on the test images."""
-    from striate.evaluate import score
+    from striate.evaluate import predict, score, summarise
     from striate.keeping import note
     from striate.records import Evaluated, to_json
 
     ranks.told(None)  # the first has written the weights
-    run, state = session.run, session.state
+    if views != "1" and not ranks.first:
+        return
+    run, state, test = session.run, session.state, session.splits.test
+    began = perf_counter()
     model = run.compute.scoring(run.compute.place(run.model()))
     with run.compute.autocast():
-        tested = score(model, session.splits.test, run.preparation)
+        if views == "1":
+            tested = score(model, test, run.preparation)
+        else:
+            said = predict([model], test, run.preparation, views=views)
+            tested = summarise(said).score
     if not ranks.first:
         return
-    record = Evaluated(state.progress.epochs, "test", tested, state.progress.seconds)
+    seconds = state.progress.seconds + perf_counter() - began
+    record = Evaluated(state.progress.epochs, "test", tested, seconds)
     note(run, record)
     if as_json:
         print(to_json(record))
         print(json.dumps({"record": "Kept", "run": str(run.path)}))
     else:
-        print(f"test error {tested.top1_error:.2%} (top-1, {tested.count:,} images)")
+        seen = "" if views == "1" else f", views {views}"
+        print(f"test error {tested.top1_error:.2%} (top-1, {tested.count:,} images{seen})")
         print(f"run {run.path}")
 
 

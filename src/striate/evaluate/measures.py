@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.evaluate.predictions import Predictions
+from striate.records import Score
 
 NORMAL_95 = 1.959963984540054  # standard deviations either side that hold 95%
 BINS = 15  # Guo et al. 2017, arXiv:1706.04599, table 1
@@ -104,6 +105,12 @@ class Summary:
     bins: tuple[Bin, ...]
     calibration_error: float
     mistakes: tuple[Mistake, ...]
+
+    @property
+    def score(self) -> Score:
+        """The same in the numbers that training tells; top-1 and top-5 must have been counted."""
+        top1, top5 = (self.errors[k].fraction for k in (1, 5))
+        return Score(self.count, self.loss, top1, top5)
 
 
 def summarise(predictions: Predictions, tops: Sequence[int] = (1, 5)) -> Summary:
