@@ -245,6 +245,20 @@ def photos(root: Path, count: int = 24) -> Path:
     return root
 
 
+def test_the_last_score_is_of_as_many_views_as_asked_for(striate: Striate) -> None:
+    """The same as `striate score` has of the run, in its records too."""
+    said = striate("train", NET, "--data", "digits", "epochs=2", "--views", "6", "--run", "run")
+    assert said.code == 0, said.err
+    scored = striate("score", "run", "--views", "6", "--format", "json")
+    found = json.loads(scored.out)
+    error = f"test error {found['top1_error']:.2%} (top-1, 359 images, views 6)"
+    assert said.out.splitlines()[0] == error
+    records = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert records[-1]["split"] == "test"
+    assert records[-1]["score"]["loss"] == pytest.approx(found["loss"])
+    assert records[-1]["score"]["top5_error"] == pytest.approx(found["top5_error"])
+
+
 def test_a_folder_of_photos_is_trained_on_whatever_lies_between_them(
     striate: Striate, tmp_path: Path
 ) -> None:
