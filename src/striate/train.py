@@ -67,7 +67,7 @@ def train(
         yield from _trained(state, splits, preparation, compute, workers, ranks)
     finally:
         state.optimiser.keep(None)
-        let_bias_learn(state.model, state.recipe, 0)
+        let_bias_learn(state.model, state.recipe, 0)  # as it was before the first epoch
 
 
 def _trained(

@@ -158,7 +158,7 @@ def _judge(session: Session, ranks: Ranks, views: str, as_json: bool) -> None:
 
     ranks.told(None)  # the first has written the weights
     if views != "1" and not ranks.first:
-        return
+        return  # `score` shares the images out among the ranks, `predict` does not
     run, state, test = session.run, session.state, session.splits.test
     began = perf_counter()
     model = run.compute.scoring(run.compute.place(run.model()))
