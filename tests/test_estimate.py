@@ -316,3 +316,14 @@ def test_the_command_refuses_what_does_not_fit(run: Run) -> None:
     assert ran.returncode == 1
     assert "a batch of" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_images_of_other_classes_are_refused_before_anything_is_timed(run: Run) -> None:
+    ran = run("estimate", "[8x8x1] conv3-8 relu fc-7 softmax", "--data", "digits")
+    assert ran.returncode == 1
+    assert "digits has 10 classes, but the network ends in a volume of 1x1x7" in ran.stderr
+
+
+def test_more_threads_than_cores_are_refused(run: Run) -> None:
+    ran = run("estimate", "lenet5", "--threads", "5000")
+    assert ran.returncode == 2 and "this machine has" in ran.stderr

@@ -101,8 +101,21 @@ def test_what_a_busy_machine_told_is_not_kept(
 ) -> None:
     monkeypatch.setattr(probing, "quiet", lambda: False)
     rates(monkeypatch, {})
-    probe(NET, 2000)
+    assert "beside other programs: the next run measures anew" in probe(NET, 2000).reason
     assert not (own_cache / "probes").exists()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_beside_other_programs_every_way_is_tried_on_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There two threads wait for each other, and what wins on two need not win on one."""
+    alone = {replace(PLAIN, threads=1): 80.0, replace(HALF, threads=1): 320.0}
+    rates(monkeypatch, {PLAIN: 10.0, FUSED: 20.0, HALF: 15.0} | alone)
+    monkeypatch.setattr(probing, "quiet", lambda: False)
+    assert probe(NET, 2000).compute == replace(HALF, threads=1)
+    monkeypatch.setattr(probing, "quiet", lambda: True)
+    assert probe(NET, 2000).compute == FUSED
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -28,6 +28,7 @@ from striate.storage import write
 WORK = 3_000_000_000  # multiply-adds of a measured step's forward pass, at most, if it can be
 ENOUGH = 0.25  # seconds of measured steps in each way
 GAIN = 1.1  # what a way must bring before it is taken in place of a plainer one
+BUSY = "beside other programs: the next run measures anew"
 VERSION = 1  # of what is kept
 
 
@@ -64,10 +65,10 @@ def probe(network: Network, batch: int, *, tell: Tell = silent) -> Choice:
     kept = cache_folder() / "probes" / f"{_mark(network, batch)}.json"
     if (found := _recalled(kept)) is not None:
         return found
-    still = quiet()
+    if not quiet():
+        found = _measured(network, batch, tell, busy=True)
+        return replace(found, reason=f"{found.reason}, {BUSY}")
     found = _measured(network, batch, tell)
-    if not still:
-        return found
     with suppress(OSError, RunError):  # else it is measured again the next time
         kept.parent.mkdir(parents=True, exist_ok=True)
         write(kept, json.dumps(asdict(found), indent=1).encode())
@@ -92,7 +93,7 @@ def fastest(network: Network, batch: int, *, tell: Tell = silent, **wanted: Any)
     return replace(found.compute, reason=found.reason)
 
 
-def _measured(network: Network, batch: int, tell: Tell) -> Choice:
+def _measured(network: Network, batch: int, tell: Tell, busy: bool = False) -> Choice:
     before = torch.get_num_threads()
     began = perf_counter()
     rates: dict[Compute, float] = {}
@@ -114,9 +115,12 @@ def _measured(network: Network, batch: int, tell: Tell) -> Choice:
                 measure(way)
             best = _best(rates)
             if plain.threads > 1:
-                for way in dict.fromkeys((best, plain)):
+                # Beside other programs threads wait for each other, each way as long as it may be.
+                for way in _ways(plain) if busy else dict.fromkeys((best, plain)):
                     measure(replace(way, threads=1))
                 alone = replace(best, threads=1)
+                if busy:
+                    alone = _best({way: rate for way, rate in rates.items() if way.threads == 1})
                 best = alone if rates[best] <= GAIN * rates.get(alone, 0.0) else best
     finally:
         torch.set_num_threads(before)

@@ -26,6 +26,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     """
     from rich.console import Console
 
+    from striate.data.preparation import require_classes
     from striate.draw.plain import show
     from striate.draw.progress import working
     from striate.draw.speed import estimate_to_json, foretold
@@ -39,6 +40,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
         source = None
         if options["data"]:
             source = extent(options["data"], tell, validation=plan.recipe.validation)
+            require_classes(plan.network, options["data"], source.classes)
         found = estimate(
             plan.network,
             plan.recipe,

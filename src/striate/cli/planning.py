@@ -55,6 +55,7 @@ def planned(words: tuple[str, ...], options: dict[str, Any], console: Console) -
     from striate.account import parse_memory
     from striate.compute import choose
     from striate.draw.progress import working
+    from striate.host import cores
     from striate.network import read
     from striate.probe import fastest
     from striate.timing.machine import memory
@@ -76,5 +77,7 @@ def planned(words: tuple[str, ...], options: dict[str, Any], console: Console) -
     with working(console) as tell:
         compute = fastest(network, recipe.batch, tell=tell, **wanted)
     if options["threads"]:
+        if options["threads"] > cores():
+            raise click.BadParameter(f"this machine has {cores()} cores", param_hint="--threads")
         compute = replace(compute, threads=options["threads"])
     return Plan(network, recipe, compute, room)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def checked(words: tuple[str, ...], options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
     """The network, if one was named, and the settings; refuses what cannot be meant."""
     nets, settings = settings_among(words, options["settings"])
-    for name in ("epochs", "seed"):
+    for name in ("epochs", "batch", "seed"):
         if options[name] is not None and settings.setdefault(name, options[name]) != options[name]:
             raise click.UsageError(f"{name} is set twice")
     if options["resume"] is not None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe; more may follow."
 )
 @click.option("--epochs", metavar="N", help="Short for --set epochs=N.")
+@click.option("--batch", metavar="N", help="Short for --set batch=N.")
 @click.option("--seed", metavar="N", help="Short for --set seed=N.")
 @click.option(
     "--run",

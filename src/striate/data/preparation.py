@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -173,28 +174,37 @@ def prepare(network: Network, splits: Splits, normalisation: str = "channels") -
     Raises:
         DataError: the images do not fit the network's input, or the classes its output.
     """
-    train, classes, input = splits.train, len(splits.train.classes), network.input
+    train, input = splits.train, network.input
     one_of("normalisation", normalisation, NORMALISATIONS)
     _check_depth(train.volume, input)
+    require_classes(network, splits.source, train.classes)
+    if len(train) < 2:
+        raise DataError(f"{splits.source} has {len(train)} training image: too few to learn from")
+    return _measured(train, input, normalisation)
+
+
+def require_classes(network: Network, source: str, classes: Sequence[str]) -> None:
+    """Refuse images that the network cannot be trained to tell apart.
+
+    Raises:
+        DataError: it scores another number of classes, it has no weights, or there is one class.
+    """
     outputs = {"the network": network.expansion.output}
     outputs |= {f"its head {name}": step for name, step in network.expansion.head_outputs.items()}
     for what, step in outputs.items():
-        if (found := network.steps[step].volume) != (1, 1, classes):
+        if (found := network.steps[step].volume) != (1, 1, len(classes)):
             raise DataError(
-                f"{splits.source} has {classes} classes, but {what} ends in a volume of "
-                f"{found}: let its text end in fc-{classes} softmax "
+                f"{source} has {len(classes)} classes, but {what} ends in a volume of "
+                f"{found}: let its text end in fc-{len(classes)} softmax "
                 "(`striate print NET > mine.net` writes the text of one that comes along)"
             )
     if not network.account().totals.parameters:
         raise DataError("the network has no weights or biases, so that there is nothing to learn")
-    if classes < 2:
+    if len(classes) < 2:
         raise DataError(
-            f"{splits.source} has one class alone, {train.classes[0]}: there is nothing to tell "
+            f"{source} has one class alone, {classes[0]}: there is nothing to tell "
             "apart; a folder of images holds a folder for each class"
         )
-    if len(train) < 2:
-        raise DataError(f"{splits.source} has {len(train)} training image: too few to learn from")
-    return _measured(train, input, normalisation)
 
 
 def _check_depth(images: Volume, input: Volume) -> None:

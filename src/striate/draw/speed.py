@@ -133,12 +133,20 @@ def _rows(estimate: Estimate) -> Iterable[tuple[str, str, str, str]]:
 
     yield row("a step", step, shares)
     speed = estimate.batch / step
-    yield "images/s", f"{speed:,.0f}", f"{speed / within:,.0f} to {speed * within:,.0f}", ""
+    between = f"{_rate(speed / within)} to {_rate(speed * within)}"
+    yield "images/s", _rate(speed), between, ""
     if estimate.images:
         scored = f", {estimate.scored[0]:,} scored after it" if estimate.scored[0] else ""
         yield row("an epoch", estimate.epoch, f"{estimate.images:,} images{scored}")
-        yield row("the run", estimate.run, f"{estimate.epochs:,} epochs")
+        yield row(
+            "the run", estimate.run, f"{estimate.epochs:,} epoch{'s' * (estimate.epochs != 1)}"
+        )
     yield "memory", in_bytes(estimate.memory), "", f"of {in_bytes(estimate.room)} here"
+
+
+def _rate(speed: float) -> str:
+    """In whole images a second, of few in tenths and hundredths."""
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
 
 
 def duration(seconds: float) -> str:

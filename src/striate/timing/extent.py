@@ -18,12 +18,14 @@ class Extent(NamedTuple):
 
     Attributes:
         volume: of an image as it is stored; None where that is known only once it is decoded.
+        classes: their names.
     """
 
     train: int
     validation: int
     test: int
     volume: Volume | None
+    classes: tuple[str, ...]
 
 
 def extent(source: str, tell: Tell = silent, *, validation: float = VALIDATION) -> Extent:
@@ -38,7 +40,10 @@ def extent(source: str, tell: Tell = silent, *, validation: float = VALIDATION) 
     opened = open_source(source, tell=tell)
     counts = {split: len(found) for split, found in opened.splits.items()}
     listed = isinstance(opened, Listing)
-    volume = None if isinstance(opened, Listing) else opened.splits[TRAIN].volume
+    if isinstance(opened, Listing):
+        volume, classes = None, opened.classes
+    else:
+        volume, classes = opened.splits[TRAIN].volume, opened.splits[TRAIN].classes
     whole = counts.get(TRAIN) or counts.get(UNSPLIT, 0)
     if not whole:
         raise DataError(f"{source} holds no training images, only {', '.join(counts)}")
@@ -51,4 +56,4 @@ def extent(source: str, tell: Tell = silent, *, validation: float = VALIDATION) 
     if not held_out:
         held_out = round(validation * whole)
         whole -= held_out
-    return Extent(whole, held_out, test, volume)
+    return Extent(whole, held_out, test, volume, classes)

@@ -74,6 +74,10 @@ def require_memory(found: Needs, batch: int, room: int) -> int:
     largest = found.largest(room)
     instead = f"a batch of {largest:,} fits" if largest else "not even one image fits"
     raise RunError(
-        f"a step of {batch:,} images needs {found.of(batch) / 1e9:.3g} GB of memory, and there are "
-        f"{room / 1e9:.3g} GB: {instead}"
+        f"a step of {batch:,} images needs {_gigabytes(found.of(batch))} of memory, and there are "
+        f"{_gigabytes(room)}: {instead}"
     )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.0f} GB" if count >= 1e11 else f"{count / 1e9:.3g} GB"
