@@ -6,9 +6,9 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz crash-test torchrun-test seeds residual docs clean
+.PHONY: help setup demo chromium test check fuzz crash-test torchrun-test seeds residual docs clean
 .PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate
-.PHONY: gpu gpu-dry-run
+.PHONY: gpu gpu-dry-run gallery screens page-memory bench-watching
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## (.*)/  make \1	\2/' | expand -t 22
@@ -24,8 +24,14 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## read, build and train a small network
 	$(BIN)/python examples/demo.py
 
+chromium: ## install Chromium, which the tests of the lab's page drive (Debian and its likes)
+	@command -v chromium chromium-browser >/dev/null || { \
+	  run=; [ "$$(id -u)" = 0 ] || run=sudo; \
+	  echo "Installing Chromium for the tests of the page."; \
+	  $$run apt-get update -qq && $$run apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
 # One thread per worker, or the workers would contend for the cores.
-test: $(READY) ## run the tests (WORKERS=8 for more processes)
+test: $(READY) chromium ## run the tests (WORKERS=8 for more processes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(READY) ## check format, lint, types and documentation
@@ -65,6 +71,18 @@ gpu: $(READY) ## on a GPU: correctness, then 20 runs each of airbench, hiverge a
 
 gpu-dry-run: $(READY) ## the same on the CPU with few images
 	$(CHECKOUTS) $(BIN)/python bench/gpu.py --dry-run --data $(or $(CIFAR10),cifar10-jpeg.zip)
+
+bench-watching: $(READY) ## what watching in the lab costs (CIFAR10=file)
+	$(CHECKOUTS) $(BIN)/python bench/watching.py
+
+page-memory: $(READY) chromium ## the lab's page for ten minutes: its memory must not grow
+	$(BIN)/python tests/page_memory.py
+
+gallery: $(READY) ## every way of seeing on a network trained on CIFAR-10: docs/gallery.md (CIFAR10=file)
+	$(BIN)/python examples/gallery.py $(or $(CIFAR10),cifar10-jpeg.zip)
+
+screens: $(READY) chromium ## pictures of the lab's page for the docs (CIFAR10=file)
+	$(BIN)/python examples/screens.py $(CIFAR10)
 
 # The variable silences a notice about the future of the theme, not about our pages.
 docs: $(READY) ## build the documentation into site/

@@ -10,13 +10,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch.nn.functional import cross_entropy
 
+from striate import see
 from striate.compute import Compute
 from striate.data import load
 from striate.network import Network, read
@@ -121,9 +124,35 @@ def commanded(device: str) -> str:
     return f"12 epochs on digits leave {error:.1%} of error"
 
 
+def seen(device: str) -> str:
+    """What is seen on the device is what is seen on the CPU, of the same weights and image."""
+    torch.manual_seed(0)
+    network = read("[16x16x3] conv3-8 relu maxpool2 conv3-8 relu fc-10 softmax")
+    here, image = network.build(), torch.randn(1, 3, 16, 16)
+    there = deepcopy(here).to(device)
+    ways: dict[str, Callable[[Module, Tensor], Tensor]] = {
+        "gradient": lambda model, image: see.gradient(model, image, 3),
+        "integrated": lambda model, image: see.integrated_gradients(model, image, 3),
+        "guided": lambda model, image: see.guided_backpropagation(model, image, 3),
+        "cam": lambda model, image: see.grad_cam(model, image, "conv2", 3),
+        "occlusion": lambda model, image: see.occlusion(model, image, 3),
+        "maps": lambda model, image: see.maps(model, image, ["conv2"])["conv2"],
+    }
+    errors = {}
+    for name, way in ways.items():
+        right, found = way(here, image), way(there, image.to(device)).cpu()
+        errors[name] = float((found - right).norm() / right.norm())
+        if errors[name] > EXACT:
+            raise Wrong(f"{name} on {device} and on the CPU differ by {errors[name]:.1e}")
+    return "relative differences: " + ", ".join(
+        f"{name} {each:.0e}" for name, each in errors.items()
+    )
+
+
 CHECKS: dict[str, Callable[[str], str]] = {
     "the fast path against float32": computed,
     "a resumed run": resumed,
+    "what is seen": seen,
     "train and score": commanded,
 }
 

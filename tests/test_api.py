@@ -39,7 +39,7 @@ FLOORS = [
     ["build", "data"],
     ["fast"],
     ["compute", "ranks", "rules", "schedules", "whitening"],
-    ["evaluate"],
+    ["evaluate", "see"],
     ["state"],
     ["diagnosis", "losses"],
     ["train"],
@@ -51,6 +51,8 @@ FLOORS = [
     ["probe"],
     ["timing"],
     ["draw"],
+    ["gallery"],
+    ["lab"],
     ["comparison"],
     ["cli"],
     ["__main__"],
@@ -59,11 +61,11 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITH_TORCH = {
     *("modules", "initialise", "kinds", "build", "data", "compute", "ranks", "rules", "whitening"),
     *("fast", "probe", "timing"),
-    *("evaluate", "state", "diagnosis", "losses", "train"),
+    *("evaluate", "see", "gallery", "lab", "state", "diagnosis", "losses", "train"),
     *("storage", "checkpoints", "runs", "session"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().
-UPWARDS = {"network": {"account", "draw", "build", "zoo"}}
+UPWARDS = {"network": {"account", "draw", "build", "zoo"}, "runs": {"lab"}}
 
 
 # -- names

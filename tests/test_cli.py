@@ -62,7 +62,18 @@ CSV = (
 SMALL = "[8x8x3] conv3-4 relu maxpool2 fc-10 softmax"
 VERBS = (
     *("zoo", "table", "check", "print", "match", "compare"),
-    *("data", "recipe", "profile", "estimate", "train", "score", "curve", "completion"),
+    *(
+        "data",
+        "recipe",
+        "profile",
+        "estimate",
+        "train",
+        "score",
+        "curve",
+        "see",
+        "lab",
+        "completion",
+    ),
 )
 
 

@@ -7,7 +7,8 @@
     │   ├── VolumeMismatch   a check or a join found other volumes than it needs
     │   └── TooLarge         the network would not fit any memory
     ├── DataError            images or labels that cannot be used
-    └── RunError             a run folder that cannot be written or read
+    ├── RunError             a run folder that cannot be written or read
+    └── SeeError             a layer, unit or class to look at that is not there
 
 A layer knows no text: it raises `Misfit`, and whoever knows the place raises the placed error.
 """
@@ -32,6 +33,10 @@ class DataError(StriateError):
 
 class RunError(StriateError):
     """A run folder that cannot be written or read: the message names it and the reason."""
+
+
+class SeeError(StriateError):
+    """What one would look at is not there, or cannot be seen so: the message says why."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,19 @@ def keep(
                 yield told
 
 
+def keep_now(run: Run, state: State, records: Iterable[Record]) -> None:
+    """Write records, the weights as they are and a checkpoint: a run that was trained elsewhere.
+
+    Raises:
+        RunError: the folder takes no more.
+    """
+    with _Log(run) as log:
+        for record in records:
+            log.write(record)
+        _keep_weights(run, state)
+        _save(run, state, log, LAST)
+
+
 def note(run: Run, record: Record) -> None:
     """Add a record of what came after training."""
     with _Log(run) as log:

@@ -111,7 +111,8 @@ class Run:
         if not path.is_file():
             raise RunError(f"{self.path} holds no weights: it ended before its first epoch did")
         tensors, _ = read_tensors(path)
-        model = self.network.build()
+        with torch.random.fork_rng(devices=[]):  # its first weights are not to be used
+            model = self.network.build()
         expected = model.state_dict()
         for what, names in (
             ("lacks", expected.keys() - tensors.keys()),
@@ -128,6 +129,16 @@ class Run:
                 )
         model.load_state_dict(tensors)
         return model.eval()
+
+    def watch(self) -> Any:
+        """Its curves and maps in a notebook, as they are and as they become: a widget to show.
+
+        Raises:
+            StriateError: anywidget is not installed, or its images are no longer there.
+        """
+        from striate.lab.widget import Watch
+
+        return Watch(self)
 
     def write(self) -> None:
         """Write what the run is made from."""

@@ -28,6 +28,8 @@ VERBS = (
     "train",
     "score",
     "curve",
+    "see",
+    "lab",
     "completion",
 )
 

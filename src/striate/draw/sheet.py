@@ -20,13 +20,16 @@ PAPER, FRAME, INK = (255, 255, 255), (240, 240, 240), (32, 32, 32)
 CELL = 64  # pixels, and so are these
 GAP, MARGIN, TEXT, LINE = 4, 10, 12, 16
 WIDEST_LABEL = 200
+WIDEST_TITLE = 900
 WIDEST_CAPTION = 3  # cells
 FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
 
 
 def sheet(
-    rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]],
+    rows: Sequence[tuple[str, Sequence[NDArray[np.uint8] | None]]],
     *,
+    title: Sequence[str] = (),
+    heads: Sequence[str] = (),
     captions: Sequence[Sequence[str]] | None = None,
     cell: int = CELL,
 ) -> Image:
@@ -34,7 +37,9 @@ def sheet(
 
     Args:
         rows: pairs of a label and images, uint8 (height, width, 1 or 3), of any sizes. Rows may be
-            of different lengths, or empty.
+            of different lengths, or empty; None leaves a place empty.
+        title: lines above all of it.
+        heads: a text above each column.
         captions: a text under each image, in the order of `rows`; by default none. A long one is
             cut, and rows or images without one stay without.
         cell: the side in pixels of the square that each image is fitted into. Small images are
@@ -50,20 +55,34 @@ def sheet(
     if columns == 0:
         raise DataError("there are no images to draw")
     names, said = [label for label, _ in rows], captions or ()
-    font, ascii_only = _font([*names, *(each for row in said for each in row)])
-    labels = [_cut(name, font, ascii_only, WIDEST_LABEL) for name in names]
-    under = [[_cut(each, font, ascii_only, WIDEST_CAPTION * cell) for each in row] for row in said]
-    left = MARGIN + max(_width(label, font) for label in labels) + MARGIN
-    across = max([cell, *(_width(each, font) for row in under for each in row)]) + GAP
-    down = cell + GAP + (LINE if under else 0)
+    font, ascii_only = _font([*title, *heads, *names, *(each for row in said for each in row)])
 
-    size = left + columns * across + MARGIN - GAP, 2 * MARGIN + len(rows) * down - GAP
-    paper = Image.new("RGB", size, PAPER)
+    def fitting(texts: Iterable[str], widest: int) -> list[str]:
+        return [_cut(each, font, ascii_only, widest) for each in texts]
+
+    titles, labels = fitting(title, WIDEST_TITLE), fitting(names, WIDEST_LABEL)
+    above = fitting(heads, WIDEST_CAPTION * cell)
+    under = [fitting(row, WIDEST_CAPTION * cell) for row in said]
+    label = max(_width(each, font) for each in labels)
+    left = MARGIN + (label + MARGIN if label else 0)
+    texts = [*above, *(each for row in under for each in row)]
+    across = max([cell, *(_width(each, font) for each in texts)]) + GAP
+    down = cell + GAP + (LINE if under else 0)
+    first = MARGIN + LINE * len(titles) + (LINE if above else 0) + (GAP if titles or above else 0)
+
+    width = max([left + columns * across - GAP, *(MARGIN + _width(each, font) for each in titles)])
+    paper = Image.new("RGB", (width + MARGIN, first + len(rows) * down - GAP + MARGIN), PAPER)
     pen = ImageDraw.Draw(paper)
+    for i, text in enumerate(titles):
+        pen.text((MARGIN, MARGIN + i * LINE), text, INK, font)
+    for j, text in enumerate(above):
+        pen.text((left + j * across + (across - GAP) // 2, first - 2 * GAP), text, INK, font, "ms")
     for i, (_, images) in enumerate(rows):
-        top = MARGIN + i * down
+        top = first + i * down
         pen.text((MARGIN, top + cell // 2), labels[i], INK, font, anchor="lm")
         for j, pixels in enumerate(images):
+            if pixels is None:
+                continue
             x = left + j * across + (across - GAP - cell) // 2
             pen.rectangle((x, top, x + cell - 1, top + cell - 1), FRAME)
             image = _fitted(pixels, cell)

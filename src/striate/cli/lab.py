@@ -1,0 +1,39 @@
+"""`striate lab`: a page where a network trains and can be watched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from striate.cli.arguments import settings_among
+
+NET = "[8x8x1] conv3-16 relu conv3-16 relu maxpool2 fc-10 softmax"
+
+
+@click.command("lab")
+@click.argument("words", metavar="[NET|RUN] [KEY=VALUE]...", nargs=-1)
+@click.option("--data", metavar="SOURCE", default="digits", show_default=True, help="Images.")
+@click.option("--recipe", metavar="RECIPE", default="lab", show_default=True, help="How it trains.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="To listen on, this machine alone; by default a free one.",
+)
+@click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
+def command(words: tuple[str, ...], **options: Any) -> None:
+    """Open a page where a network trains, to watch and to change it.
+
+    NET is a network as everywhere; by default a small one for digits, or with --data the ConvNetJS
+    network for CIFAR-10. RUN is a run folder: it is followed, live or past, and can be trained on
+    here without a change to its folder.
+    """
+    from striate.lab.serving import serve
+    from striate.lab.trainer import Wanted
+
+    nets, settings = settings_among(words, options["settings"])
+    net = nets[0] if nets else NET if options["data"] == "digits" else "convnetjs-cifar10"
+    wanted = Wanted(net, options["data"], options["recipe"], settings)
+    serve(wanted, port=options["port"], browser=not options["no_browser"])

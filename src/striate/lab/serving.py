@@ -1,0 +1,74 @@
+"""A page and two processes behind it: one trains, one looks at units. Ctrl-C ends all."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import webbrowser
+from contextlib import suppress
+from threading import Timer
+
+import uvicorn
+
+from striate.errors import StriateError
+from striate.lab.examiner import examine
+from striate.lab.guard import new_token
+from striate.lab.server import server
+from striate.lab.trainer import Wanted, work
+
+HOST = "127.0.0.1"
+GRACE = 5.0  # seconds that a process has to end
+
+
+def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
+    """Serve the lab on this machine alone, until Ctrl-C.
+
+    Args:
+        port: 0 takes a free one.
+        browser: open the page.
+
+    Raises:
+        StriateError: the port is taken.
+    """
+    listening = _listening(port)
+    port = listening.getsockname()[1]
+    spawn = multiprocessing.get_context("spawn")  # a forked PyTorch may hang
+    commands, asks = spawn.Pipe(duplex=False)
+    frames, tells = spawn.Pipe(duplex=False)
+    questions, wonders = spawn.Pipe(duplex=False)
+    findings, finds = spawn.Pipe(duplex=False)
+    trainer = spawn.Process(target=work, args=(commands, tells, wonders, wanted), daemon=True)
+    examiner = spawn.Process(target=examine, args=(questions, finds), daemon=True)
+    trainer.start()
+    examiner.start()
+    for theirs in (commands, tells, questions, wonders, finds):
+        theirs.close()
+    token = new_token()
+    address = f"http://{HOST}:{port}/?token={token}"
+    print(f"striate lab: {address}\nCtrl-C ends it.", flush=True)
+    if browser:
+        Timer(0.3, webbrowser.open, [address]).start()
+    app = server(port, token, asks, [frames, findings])
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, ws_max_size=2**20, server_header=False
+    )
+    try:
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        asks.close()
+        for process in (trainer, examiner):
+            process.join(GRACE)
+            process.kill()
+
+
+def _listening(port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((HOST, port))
+    except OSError as reason:
+        made.close()
+        raise StriateError(f"port {port} cannot be used: {reason.strerror}") from None
+    made.listen(128)
+    return made

@@ -1,0 +1,168 @@
+"""The process that trains. It obeys commands between steps and never waits for a window."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from striate.errors import StriateError
+from striate.lab.outbox import Outbox
+
+if TYPE_CHECKING:
+    from striate.lab.following import Following
+    from striate.lab.telling import Telling
+    from striate.lab.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the lab begins with.
+
+    Attributes:
+        net: a name of the zoo, a path or a text; or a run folder, which is followed.
+        data: the images' source; of a run it is the run's own.
+        recipe: a name or a path.
+        settings: of the recipe, as a person types them.
+    """
+
+    net: str
+    data: str
+    recipe: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+OFTEN = 1.0  # seconds from one look at a run that is followed to the next
+ASKS = ("kept", "moment", "shelf", "unit")  # commands after which the rest looks as before
+
+
+def is_run(net: str) -> bool:
+    """Whether what is to be trained is a run folder."""
+    return (Path(net) / "run.json").is_file() if "[" not in net else False
+
+
+def work(commands: Connection, out: Connection, asks: Connection, wanted: Wanted) -> None:
+    """Train and obey until the server closes the commands: what the process runs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to hear
+    outbox, questions = Outbox(out), Outbox(asks)
+    with suppress(EOFError, OSError):  # the server has gone
+        try:
+            outbox.put("opening", {"said": "Loading PyTorch"})
+            bench, telling, following = _opened(wanted, outbox, questions)
+        except StriateError as reason:
+            outbox.put("opening", {"failed": str(reason)})
+            while True:
+                commands.recv()
+        telling.all()
+        outbox.put("opening", {})
+        telling.shelf()
+        verbs = _verbs(bench, telling)
+        while True:
+            wait = 0 if bench.at_work else OFTEN if following else None
+            changed = _obeyed(commands, verbs, outbox, wait)
+            if bench.at_work:
+                following = None  # from here on it is trained here
+            elif following:
+                changed |= following.news()
+            if changed:
+                telling.soon() if bench.at_work else telling.all()
+            if bench.at_work:
+                telling.about_to_step()
+                began = perf_counter()
+                bench.train()
+                telling.looks.earned(perf_counter() - began)
+
+
+def _opened(
+    wanted: Wanted, outbox: Outbox, questions: Outbox
+) -> tuple[Workbench, Telling, Following | None]:
+    from striate import recipes
+    from striate.data import load
+    from striate.lab.branch import begun
+    from striate.lab.following import Following
+    from striate.lab.telling import Telling
+    from striate.lab.workbench import Workbench
+    from striate.network import read
+    from striate.runs import open_run
+
+    def tell(what: str, done: int, count: int) -> None:
+        outbox.put("opening", {"said": f"{what.capitalize()}: {done:,} of {count:,}"})
+
+    if is_run(wanted.net):
+        following = Following(open_run(wanted.net), tell=tell)
+        bench = Workbench(following.branch)
+        bench.pause()
+        return bench, Telling(bench, outbox, questions), following
+    network = read(wanted.net)
+    recipe = recipes.read(wanted.recipe).with_settings(wanted.settings)
+    splits = load(
+        wanted.data,
+        input=network.input,
+        resize=recipe.resize,
+        validation=recipe.validation,
+        tell=tell,
+    )
+    bench = Workbench(begun("main", network, recipe, splits))
+    return bench, Telling(bench, outbox, questions), None
+
+
+def _verbs(bench: Workbench, telling: Telling) -> dict[str, Callable[..., Any]]:
+    """What a command may do, by name."""
+    of_bench = (
+        bench.run,
+        bench.pause,
+        bench.step,
+        bench.knob,
+        bench.fork,
+        bench.compare,
+        bench.drop,
+        bench.choose,
+        bench.kept,
+        bench.apply,
+        bench.overfit,
+        bench.check_gradients,
+        bench.look,
+        bench.next_image,
+        bench.own,
+        bench.reset,
+        bench.rewrite,
+        bench.save,
+        bench.begin,
+    )
+    return {
+        each.__name__: each
+        for each in (*of_bench, telling.moment, telling.rescale, telling.unit, telling.shelf)
+    }
+
+
+def _obeyed(
+    commands: Connection,
+    verbs: Mapping[str, Callable[..., Any]],
+    outbox: Outbox,
+    wait: float | None,
+) -> bool:
+    """Do what is asked, waiting so long for the first; whether anything may look otherwise now."""
+    changed = False
+    while commands.poll(wait):
+        wait, command = 0, commands.recv()
+        number, verb = command.pop("id", None), str(command.pop("do", ""))
+        changed |= verb not in ASKS
+        outbox.put(f"answer/{number}", _answer(verbs, verb, command))
+    return changed
+
+
+def _answer(
+    verbs: Mapping[str, Callable[..., Any]], verb: str, words: dict[str, Any]
+) -> dict[str, Any]:
+    """What comes of a command; a mistake, or too little memory, is told and ends nothing."""
+    try:
+        if verb not in verbs:
+            raise StriateError(f"the lab has no command {verb!r}")
+        return {"answer": verbs[verb](**words)}
+    except (StriateError, TypeError, ValueError, RuntimeError, MemoryError) as reason:
+        return {"error": str(reason)}
