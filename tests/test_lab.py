@@ -30,6 +30,7 @@ from striate.lab.following import Following
 from striate.lab.frames import frame, unframed
 from striate.lab.knobs import knobs
 from striate.lab.shelf import shelf
+from striate.lab.telling import Telling
 from striate.lab.unit import answer, question
 from striate.lab.workbench import MOST_BRANCHES, Workbench
 from striate.runs import open_run
@@ -261,6 +262,48 @@ def test_gradients_are_right_and_a_wrong_one_is_seen(bench: Workbench) -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10), Twice())
     found = check_gradients(model, torch.randn(4, 1, 8, 8), torch.arange(4))
     assert max(each.worst for each in found) == pytest.approx(0.05, rel=0.01)
+
+
+# -- what is told of it
+
+
+class Kept(dict[str, Any]):
+    """An outlet that keeps the newest header of each topic."""
+
+    def put(self, topic: str, about: Any, arrays: Any = None) -> None:
+        self[topic] = about
+
+
+def test_the_readings_are_of_real_steps_and_stay_while_it_rests(bench: Workbench) -> None:
+    kept = Kept()
+    telling = Telling(bench, kept, kept)
+    for _ in telling.looks.ways:  # each is due once
+        telling.about_to_step()
+        before = weights(bench)
+        bench.train()
+        telling.stepped(0.01)
+        if telling.next == "vitals":
+            moved = weights(bench)["conv1.weight"] - before["conv1.weight"]
+            ratio = float(moved.norm() / before["conv1.weight"].norm())
+    telling.all()
+    readings = kept["vitals"]["readings"]
+    updates = {e["layer"]: e["value"] for e in readings if e["name"] == "update / weights"}
+    assert set(updates) == {"conv1", "fc1"} and updates["conv1"] == pytest.approx(ratio)
+    assert {each["layer"] for each in readings} <= {"", "conv1", "relu1", "maxpool1", "fc1"}
+
+
+def test_a_branch_begun_anew_is_looked_at_anew(bench: Workbench) -> None:
+    kept = Kept()
+    telling = Telling(bench, kept, kept)
+    bench.branch.train(3)
+    telling.all()
+    assert kept["timeline"]["moments"] == [96]
+    bench.reset()
+    telling.all()
+    assert kept["timeline"]["moments"] == [0]
+    bench.step()
+    telling.all()
+    assert kept["timeline"]["moments"] == [0, 32]
 
 
 # -- a run that is followed

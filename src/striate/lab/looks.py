@@ -32,12 +32,6 @@ class Looks:
     costs: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
 
-    def earned(self, seconds: float) -> None:
-        """Training took so long; now look, if something is due."""
-        self.trained += seconds
-        if (topic := self.due()) is not None:
-            self.look(topic)
-
     def due(self) -> str | None:
         """What is late by the most, if anything is."""
         now = perf_counter()

@@ -27,6 +27,7 @@ from striate.lab.some import some
 from striate.lab.timeline import Timeline
 from striate.lab.unit import question
 from striate.lab.vitals import (
+    Reading,
     first_loss,
     gap,
     noise,
@@ -68,12 +69,14 @@ class Telling:
             }
         )
         self.pasts = WeakKeyDictionary[Curve, Timeline[Shown]]()  # of each branch that there is
-        self.before: dict[str, Tensor] = {}  # weights before the step whose update is told
+        self.next: str | None = None  # what is looked at after the step
+        self.before: dict[str, Tensor] = {}  # weights before it, where its update is told
         self._anew()
 
     def _anew(self) -> None:
         """Another network or branch is looked at, or the same from the beginning."""
-        branch = self.bench.branch
+        branch, self.before = self.bench.branch, {}
+        self.ratios: list[Reading] = []
         held_out = branch.splits.validation or self.bench.splits.test
         self.rolling = Rolling(held_out, branch.preparation)
         self.past = self.pasts.setdefault(branch.loss, Timeline())
@@ -90,12 +93,19 @@ class Telling:
             self._anew()
 
     def about_to_step(self) -> None:
-        """Remember the weights, where the next look is at how far a step moves them."""
-        if self.looks.due() == "vitals":
+        """Choose what is looked at after the step; remember the weights if it is their change."""
+        self.next = self.looks.due()
+        if self.next == "vitals":
             began = perf_counter()
             named = self.bench.model.named_parameters()
             self.before = {name: each.detach().clone() for name, each in named}
             self.looks.spent += perf_counter() - began
+
+    def stepped(self, seconds: float) -> None:
+        """A step took so long: look at what was chosen."""
+        self.looks.trained += seconds
+        if self.next is not None:
+            self.looks.look(self.next)
 
     def soon(self) -> None:
         """Where the bench is now, and the rest as soon as its turns come."""
@@ -166,7 +176,7 @@ class Telling:
     def maps(self) -> None:
         """What the layers make of the image, and the gradients there."""
         bench = self.bench
-        layers = [step.name for step in visible(bench.branch.network, bench.model)]
+        layers = self._layers()
         subject = bench.subject
         header, arrays = shown.of_image(
             bench.model, subject.prepared, subject.label, layers, self.scale
@@ -178,8 +188,7 @@ class Telling:
 
     def weights(self) -> None:
         """Filters, and the gradients of the last step."""
-        layers = [step.name for step in visible(self.bench.branch.network, self.bench.model)]
-        self.outbox.put("weights", *shown.of_weights(self.bench.model, layers))
+        self.outbox.put("weights", *shown.of_weights(self.bench.model, self._layers()))
 
     def vitals(self) -> None:
         """The numbers to watch, and what they mean."""
@@ -187,11 +196,13 @@ class Telling:
         classes = len(self.bench.splits.test.classes)
         training, held_out = branch.recently_right, self.rolling.accuracy
         after = {name: each.detach() for name, each in model.named_parameters()}
+        if self.before:  # else it rests: what the last step did is still what it did
+            self.ratios = update_ratios(self.before, after)
         readings = [
             *((first_loss(branch.first, classes),) if branch.first is not None else ()),
             *gap(training, held_out),
-            *(update_ratios(self.before, after) if self.before.keys() == after.keys() else ()),
-            *of_activations(model, self.probe),
+            *self.ratios,
+            *of_activations(model, self.probe, self._layers()),
             *of_gradients(model),
             *noise(model),
         ]
@@ -232,8 +243,7 @@ class Telling:
         """Keep the filters as they are now, if it is time."""
         branch = self.bench.branch
         if self.past.wants(branch.seen):
-            layers = [step.name for step in visible(branch.network, self.bench.model)]
-            header, arrays = shown.of_weights(self.bench.model, layers)
+            header, arrays = shown.of_weights(self.bench.model, self._layers())
             kept = ("/weights", "/histogram")
             weights = {name: each for name, each in arrays.items() if name.endswith(kept)}
             self.past.keep(branch.seen, (header, weights))
@@ -255,6 +265,10 @@ class Telling:
     def rescale(self, scale: str) -> None:
         """Over what the largest value of a map is black or white."""
         self.scale = one_of("scale", scale, SCALES)
+
+    def _layers(self) -> list[str]:
+        """Those that are shown."""
+        return [step.name for step in visible(self.bench.branch.network, self.bench.model)]
 
     def _said(self, at: int) -> dict[str, Any]:
         images, said = self.rolling.images, self.rolling.probabilities[at]

@@ -75,7 +75,7 @@ def work(commands: Connection, out: Connection, asks: Connection, wanted: Wanted
                 telling.about_to_step()
                 began = perf_counter()
                 bench.train()
-                telling.looks.earned(perf_counter() - began)
+                telling.stepped(perf_counter() - began)
 
 
 def _opened(

@@ -7,7 +7,7 @@ updates are beside weights, how activations and gradients spread, dead units, fi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,15 +71,15 @@ def update_ratios(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> 
     return found
 
 
-def of_activations(model: nn.Module, probe: Tensor) -> list[Reading]:
+def of_activations(model: nn.Module, probe: Tensor, names: Sequence[str]) -> list[Reading]:
     """Dead and saturated units, and the spread of each layer, on images that stay the same.
 
     A unit of a ReLU is dead if it fires at no position of any of these images; one that fires
     seldom is not.
     """
     copy = copied(model)
-    layers = {name: each for name, each in copy.named_modules() if not list(each.children())}
-    with torch.no_grad(), volumes(copy, layers) as found:
+    layers = dict(copy.named_modules())
+    with torch.no_grad(), volumes(copy, names) as found:
         copy(probe.to(device_of(copy)))
     readings = []
     for name, output in found.items():
@@ -125,9 +125,9 @@ def roughness(filters: Tensor) -> float | None:
         filters: (filters, depth, rows, columns).
 
     Returns:
-        None of filters below 3x3.
+        None of filters below 5x5: of so few numbers it says nothing.
     """
-    if min(filters.shape[2:]) < 3:
+    if min(filters.shape[2:]) < 5:
         return None
     down = (filters[:, :, 1:] - filters[:, :, :-1]).square().mean()
     across = (filters[:, :, :, 1:] - filters[:, :, :, :-1]).square().mean()
