@@ -202,6 +202,42 @@ def test_another_recipe_goes_on_with_a_mark_for_each_change(bench: Workbench) ->
     bench.train()
 
 
+@pytest.mark.parametrize("name", ["resnet-cifar-2015", "lenet-1998", "default", "airbench-94"])
+def test_every_recipe_on_the_shelf_can_be_begun_with(bench: Workbench, name: str) -> None:
+    bench.branch.train(2)
+    bench.reset(recipes.to_toml(recipes.read(name)))
+    assert bench.branch.seen == 0 and bench.branch.recipe.rule == recipes.read(name).rule
+    bench.train()
+
+
+def test_several_numbers_can_be_changed_as_text_and_are_repeated_by_the_script(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bench.branch.train(2)
+    recipe = bench.branch.recipe.changed(schedule="step", milestones=(0.5, 0.75), factor=0.1)
+    assert "milestones" in bench.rewrite(recipes.to_toml(recipe))
+    bench.branch.train(4)
+    session = Path(bench.save()) / "session.py"
+    subprocess.run([sys.executable, session], check=True, env=os.environ)
+    again = load_file("again.safetensors")
+    assert all(torch.equal(each, again[name]) for name, each in weights(bench).items())
+
+
+def test_a_recipe_that_has_come_to_its_end_says_so(digits: Splits) -> None:
+    bench = made(digits, epochs=1, batch=1024)
+    while bench.at_work:
+        bench.train()
+    assert not bench.running and "come to its end" in bench.failure
+    with pytest.raises(RunError, match="give it more epochs as text, or begin anew"):
+        bench.run()
+    bench.rewrite(recipes.to_toml(bench.branch.recipe.changed(epochs=2)))
+    bench.run()
+    seen = bench.branch.seen
+    bench.train()
+    assert bench.branch.seen > seen
+
+
 def test_a_session_is_saved_as_a_run_and_repeated_by_its_script(
     bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

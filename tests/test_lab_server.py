@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -237,3 +241,25 @@ def test_the_editor_has_the_place_of_an_error_and_its_repairs() -> None:
     assert text[error["start"] : error["end"]] == "conv5-16/3"
     assert error["hints"] and error["note"] and (error["line"], error["column"]) == (1, 11)
     assert "more than" in checked("x" * 200_000)["error"]["message"]
+
+
+# -- what cannot begin
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lenet6"], "lenet5"),
+        (["[8x8x1] conv3-4 relu fc-7 softmax"], "digits has 10 classes"),
+        (["--data", "nothere.zip"], "nothere.zip"),
+        (["--recipe", "labb"], "labb"),
+        (["--set", "lr=abc"], "learning_rate must be a number"),
+    ],
+)
+def test_what_cannot_begin_ends_with_the_reason(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "striate", "lab", "--no-browser", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 1
+    assert said in done.stderr and "Traceback" not in done.stderr

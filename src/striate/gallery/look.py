@@ -87,8 +87,10 @@ class Look:
             return int(self.scores.argmax())
         if self.target in classes:
             return classes.index(self.target)
-        if self.target.isdecimal() and int(self.target) < len(classes):
-            return int(self.target)
+        if self.target.isdecimal():
+            if int(self.target) < len(classes):
+                return int(self.target)
+            raise SeeError(f"there is no class {self.target}: they go from 0 to {len(classes) - 1}")
         raise SeeError(f"there is no class {self.target!r}: {nearest(self.target, classes)}")
 
     @cached_property

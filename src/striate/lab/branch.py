@@ -21,7 +21,7 @@ from striate.state import State, initial
 from striate.train import train
 
 LATELY = 50  # steps
-MOST_TOLD = 20_000  # records kept; of steps every second one goes then
+MOST_TOLD = 20_000  # records kept; of each kind every second one goes then
 # Settings that were used before the first step: another value needs another beginning.
 FIRST = {"initialisation", "whiten", "normalisation", "resize", "validation", "seed"}
 
@@ -60,7 +60,7 @@ class Branch:
         last: the step done last.
         first: the loss of the first step.
         lately: wrong and images of the last steps.
-        told: records; of a long run not every step's.
+        told: records; of a long run not all.
         ended: whether its recipe has come to its end.
     """
 
@@ -165,6 +165,7 @@ class Branch:
             compute=made.compute,
             marks=[*self.marks, mark],
             turns=[*self.turns, turn],
+            lately=deque(maxlen=LATELY),  # what was right of late was the other network's answer
             loop=None,
         ), kept
 
@@ -208,10 +209,10 @@ class Branch:
                 self.ended = True
         self.told.append(record)
         if len(self.told) > MOST_TOLD:
-            steps = iter(range(len(self.told)))
-            self.told = [
-                each for each in self.told if not isinstance(each, Stepped) or next(steps) % 2
-            ]
+            steps = [each for each in self.told if isinstance(each, Stepped)]
+            others = [each for each in self.told if not isinstance(each, Stepped)]
+            left_out = {id(each) for each in (*steps[::2], *others[::2])}
+            self.told = [each for each in self.told if id(each) not in left_out]
 
 
 def begun(name: str, network: Network, recipe: Recipe, splits: Splits) -> Branch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from striate.lab.editor import LONGEST, checked
-from striate.lab.frames import frame, topic_of
+from striate.lab.frames import frame, topic_of, unframed
 from striate.lab.guard import Guard
 from striate.lab.hub import Hub
 
@@ -31,12 +31,19 @@ LARGEST_COMMAND = 200_000  # bytes
 LARGEST_IMAGE = 32 * 2**20  # bytes of an image file
 
 
-def server(port: int, token: str, commands: Connection, frames: Sequence[Connection]) -> Guard:
+def server(
+    port: int,
+    token: str,
+    commands: Connection,
+    frames: Sequence[Connection],
+    failed: Callable[[str], None] = lambda reason: None,
+) -> Guard:
     """The application behind its guard.
 
     Args:
         commands: where what the page asks for goes.
         frames: where frames come from.
+        failed: hears why the lab cannot begin.
     """
     hub, turn = Hub(), asyncio.Lock()
 
@@ -44,7 +51,7 @@ def server(port: int, token: str, commands: Connection, frames: Sequence[Connect
     async def life(app: Starlette) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         for each in frames:  # threads that nobody waits for: a long step holds up no Ctrl-C
-            Thread(target=_read, args=(each, loop, hub), daemon=True).start()
+            Thread(target=_read, args=(each, loop, hub, failed), daemon=True).start()
         yield
 
     async def ask(command: dict[str, Any]) -> None:
@@ -98,13 +105,17 @@ async def _send(window: WebSocket, hub: Hub) -> None:
         await window.send_bytes(content)
 
 
-def _read(frames: Connection, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+def _read(
+    frames: Connection, loop: asyncio.AbstractEventLoop, hub: Hub, failed: Callable[[str], None]
+) -> None:
     """A process's frames, as fast as they come: nothing may wait in its pipe."""
     with suppress(RuntimeError):  # the server has ended
         try:
             while True:
                 content = frames.recv_bytes()
                 topic = topic_of(content)
+                if topic == "opening" and (reason := unframed(content)[0].get("failed")):
+                    failed(reason)
                 loop.call_soon_threadsafe(hub.publish, topic, content, topic.startswith(ONCE))
         except (EOFError, OSError):
             said = frame("opening", {"failed": ENDED}, {})

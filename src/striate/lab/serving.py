@@ -17,6 +17,7 @@ from striate.lab.server import server
 from striate.lab.trainer import Wanted, work
 
 HOST = "127.0.0.1"
+LINGER = 1.0  # seconds
 GRACE = 5.0  # seconds that a process has to end
 
 
@@ -28,7 +29,7 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
         browser: open the page.
 
     Raises:
-        StriateError: the port is taken.
+        StriateError: the port is taken, or the lab cannot begin: no such network, no such images.
     """
     listening = _listening(port)
     port = listening.getsockname()[1]
@@ -48,18 +49,28 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
     print(f"striate lab: {address}\nCtrl-C ends it.", flush=True)
     if browser:
         Timer(0.3, webbrowser.open, [address]).start()
-    app = server(port, token, asks, [frames, findings])
+    reasons: list[str] = []
+
+    def failed(reason: str) -> None:
+        """End, once an open page has had time to say why as well."""
+        reasons.append(reason)
+        Timer(LINGER, setattr, [serving, "should_exit", True]).start()
+
+    app = server(port, token, asks, [frames, findings], failed)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws_max_size=2**20, server_header=False
     )
+    serving = uvicorn.Server(config)
     try:
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            serving.run(sockets=[listening])
     finally:
         asks.close()
         for process in (trainer, examiner):
             process.join(GRACE)
             process.kill()
+    if reasons:
+        raise StriateError(reasons[0])
 
 
 def _listening(port: int) -> socket.socket:

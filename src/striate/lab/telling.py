@@ -35,7 +35,7 @@ from striate.lab.vitals import (
     of_gradients,
     update_ratios,
 )
-from striate.lab.workbench import Workbench
+from striate.lab.workbench import HEART, Workbench
 from striate.recipes import to_toml
 from striate.recipes.choices import RULES
 from striate.see.maps import visible
@@ -78,7 +78,8 @@ class Telling:
         branch, self.before = self.bench.branch, {}
         self.ratios: list[Reading] = []
         held_out = branch.splits.validation or self.bench.splits.test
-        self.rolling = Rolling(held_out, branch.preparation)
+        views = "1" if branch.recipe.flip == "none" else "6"  # a mirrored 2 is none
+        self.rolling = Rolling(held_out, branch.preparation, views)
         self.past = self.pasts.setdefault(branch.loss, Timeline())
         test = self.bench.splits.test
         few = test.take(some(test, PROBE))
@@ -127,7 +128,7 @@ class Telling:
         self.outbox.put(
             "state",
             {
-                "source": Path(bench.splits.source).name,
+                "source": _source(bench),
                 "classes": bench.splits.test.classes,
                 "text": str(branch.network),
                 "recipe": to_toml(branch.recipe),
@@ -194,7 +195,8 @@ class Telling:
         """The numbers to watch, and what they mean."""
         model, branch = self.bench.model, self.bench.branch
         classes = len(self.bench.splits.test.classes)
-        training, held_out = branch.recently_right, self.rolling.accuracy
+        training = branch.recently_right
+        held_out = None if branch.name == HEART else self.rolling.accuracy  # what else, by heart?
         after = {name: each.detach() for name, each in model.named_parameters()}
         if self.before:  # else it rests: what the last step did is still what it did
             self.ratios = update_ratios(self.before, after)
@@ -227,6 +229,7 @@ class Telling:
             "scores",
             {
                 "split": "validation" if self.bench.branch.splits.validation else "test",
+                "views": self.rolling.views,
                 "accuracy": self.rolling.accuracy,
                 "asked": len(self.rolling.asked),
                 "tiles": [self._said(int(at)) for at in chosen],
@@ -278,6 +281,13 @@ class Telling:
             "label": images.classes[images.labels[at]],
             "top": [[images.classes[each], float(said[each])] for each in best],
         }
+
+
+def _source(bench: Workbench) -> str:
+    """The images by name, and how they are fitted to the network, where they are."""
+    name, volume = Path(bench.splits.source).name, bench.splits.train.volume
+    met = bench.branch.network.input
+    return name if volume == met else f"{name}, {volume} taken as {met}"
 
 
 def _field(field: Field) -> dict[str, list[float]] | None:

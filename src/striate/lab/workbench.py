@@ -26,6 +26,7 @@ from striate.see.copies import device_of
 from striate.storage import write
 
 HEART = "by heart"  # the branch that learns a few images
+ENDED = "the recipe has come to its end: give it more epochs as text, or begin anew"
 MOST_BRANCHES = 8
 FEW = 20  # images to be learned by heart
 CHECKED = 4  # images that gradients are checked on
@@ -73,9 +74,17 @@ class Workbench:
             except (StriateError, RuntimeError, MemoryError) as reason:  # NotFinite among them
                 self.running, self.failure = False, f"{branch.name}: {reason}"
                 branch.loop = None
+        if all(each.ended for each in self.branches.values()):
+            self.running, self.failure = False, ENDED
 
     def run(self) -> None:
-        """Train on."""
+        """Train on.
+
+        Raises:
+            RunError: every branch is at the end of its recipe.
+        """
+        if all(each.ended for each in self.branches.values()):
+            raise RunError(ENDED)
         self.running, self.failure = True, ""
 
     def pause(self) -> None:
@@ -105,7 +114,11 @@ class Workbench:
         recipe, now = from_toml(text, "recipe"), self.branch.recipe
         names = [each.name for each in fields(Recipe)]
         other = {each: getattr(recipe, each) for each in names}
-        changed = {name: each for name, each in other.items() if each != getattr(now, name)}
+        changed = {
+            name: list(each) if isinstance(each, tuple) else each  # as TOML has several numbers
+            for name, each in other.items()
+            if each != getattr(now, name)
+        }
         return _said(self.branch.turn(**changed)) or "it is the recipe that trains"
 
     def fork(self, name: str | None = None, value: object = None) -> str:
@@ -207,7 +220,10 @@ class Workbench:
         found = check_gradients(self.model, images.to(device), labels.to(device))
         worst = max((each.worst for each in found), default=0.0)
         said = "right" if worst <= GOOD else "wrong" if worst > WRONG else "to be looked at"
-        return {"said": f"{said}: relative error {worst:.1e}", "tensors": [*map(asdict, found)]}
+        error = f"relative error {worst:.1e}" if worst else "no difference beyond rounding"
+        count = sum(each.compared for each in found)
+        said = f"{said}: {error}, {count} weights compared in float64"
+        return {"said": said, "tensors": [*map(asdict, found)]}
 
     def look(self, number: int) -> None:
         """Look at a test image."""
@@ -226,12 +242,24 @@ class Workbench:
         """
         self.subject = Subject.own(content, self.splits.test, self.branch.preparation)
 
-    def reset(self) -> None:
-        """Begin anew, with other first weights."""
+    def reset(self, text: str | None = None) -> str:
+        """Begin anew, with other first weights, or with another recipe.
+
+        Args:
+            text: a recipe; the split of the images and their size stay as they are.
+
+        Raises:
+            RunError: the text is no recipe.
+        """
         before = self.branch
-        recipe = before.recipe.changed(seed=before.recipe.seed + 1)
+        if text is None:
+            recipe = before.recipe.changed(seed=before.recipe.seed + 1)
+        else:
+            kept = {name: getattr(before.recipe, name) for name in ("validation", "resize")}
+            recipe = replace(from_toml(text, "recipe"), **kept)
         made = begun(self.chosen, before.network, recipe, before.splits)
         self.branches, self.failure = {self.chosen: made}, ""
+        return "begun anew"
 
     def begin(self, run: str) -> str:
         """Begin with the network and the weights of a run, one of those on the shelf.

@@ -15,7 +15,8 @@ export class Knobs {
   show(knobs) {
     for (const { name, value, why } of knobs) {
       if (!this.rows.has(name)) this.rows.set(name, this.row(name));
-      const { input, fork, reason } = this.rows.get(name);
+      const row = this.rows.get(name), { input, fork, reason } = row;
+      row.value = value;
       input.disabled = fork.disabled = Boolean(why);
       reason.textContent = why;
       if (document.activeElement !== input) input.value = value ?? "";
@@ -35,10 +36,14 @@ export class Knobs {
     reason.id = `why-${name}`;
     input.setAttribute("aria-describedby", reason.id);
     const fork = made("button", "Fork");
+    const row = { input, fork, reason, value: null };
     fork.setAttribute("aria-label", `Fork with this ${LABELS[name].toLowerCase()}`);
     fork.title = "Go on as now, and beside it with this value";
     input.addEventListener("change", () => {
-      if (!this.forking) this.turned(name, input.value);
+      if (this.forking) return;
+      this.turned(name, input.value).then((taken) => {
+        if (!taken) input.value = row.value ?? "";
+      });
     });
     // Leaving the field for its own button would turn the knob of the branch that is to stay as it is.
     fork.addEventListener("pointerdown", () => { this.forking = true; });
@@ -48,6 +53,6 @@ export class Knobs {
     });
     root.append(label, input, fork, reason);
     this.root.append(root);
-    return { input, fork, reason };
+    return row;
   }
 }

@@ -27,6 +27,7 @@ const ask = async (verb, rest) => {
 const told = async (verb, rest) => {
   const said = await ask(verb, rest);
   if (said !== null) say(said.said ?? said ?? "");
+  return said !== null;
 };
 
 const editor = new Editor(find("#network"), {
@@ -37,7 +38,10 @@ const knobs = new Knobs(find("#knobs .rows"), {
   turned: (name, value) => told("knob", { name, value }),
   forked: (name, value) => told("fork", { name, value }),
 });
-const recipe = new Recipe(find("#knobs"), { applied: (text) => told("rewrite", { text }) });
+const recipe = new Recipe(find("#knobs"), {
+  applied: (text) => told("rewrite", { text }),
+  begun: (text) => told("reset", { text }),
+});
 const loss = new Chart(find("#loss"));
 const accuracy = new Chart(find("#accuracy"), { from: 0, times: 100 });
 const layers = new Layers(find("#layers"), {

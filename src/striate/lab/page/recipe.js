@@ -3,10 +3,11 @@
 import { made } from "./parts.js";
 
 export class Recipe {
-  constructor(root, { applied }) {
+  constructor(root, { applied, begun }) {
     this.area = root.querySelector("#recipe");
     this.apply = root.querySelector("#rewrite");
     this.undo = root.querySelector("#unwrite");
+    root.querySelector("#begin-with").addEventListener("click", () => begun(this.area.value));
     this.area.addEventListener("input", () => this.buttons());
     this.apply.addEventListener("click", () => applied(this.area.value));
     this.undo.addEventListener("click", () => this.set(this.training));

@@ -16,9 +16,9 @@ export class Scores {
     this.classes = classes;
   }
 
-  show({ split, accuracy, asked, tiles, worst }, arrays) {
+  show({ split, views, accuracy, asked, tiles, worst }, arrays) {
     this.right.textContent =
-      accuracy === null ? "" : `${(100 * accuracy).toFixed(1)}% of the last ${whole(asked)} ${split} images are right, averaged over six views of each.`;
+      accuracy === null ? "" : `${(100 * accuracy).toFixed(1)}% of the last ${whole(asked)} ${split} images are right${views === "6" ? ", averaged over six views of each" : ""}.`;
     this.tiles.replaceChildren(...tiles.map((each, number) => this.tile(each, number, arrays.pixels)));
     this.worst.replaceChildren(...worst.map((each, number) => this.tile(each, number, arrays.worst)));
     this.showConfusion(arrays.confusion);
