@@ -8,7 +8,7 @@ READY := .venv/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup demo chromium test check fuzz crash-test torchrun-test seeds residual docs clean
 .PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate
-.PHONY: gpu gpu-dry-run gallery screens page-memory bench-watching
+.PHONY: gpu gpu-dry-run gallery pretrained screens page-memory bench-watching
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## (.*)/  make \1	\2/' | expand -t 22
@@ -83,6 +83,9 @@ gallery: $(READY) ## every way of seeing on a network trained on CIFAR-10: docs/
 
 screens: $(READY) chromium ## pictures of the lab's page for the docs (CIFAR10=file)
 	$(BIN)/python examples/screens.py $(CIFAR10)
+
+pretrained: $(READY) ## train the networks that come along with striate (CIFAR10=file)
+	$(BIN)/python examples/pretrained.py $(if $(CIFAR10),--cifar10 $(CIFAR10))
 
 # The variable silences a notice about the future of the theme, not about our pages.
 docs: $(READY) ## build the documentation into site/

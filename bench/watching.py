@@ -54,11 +54,11 @@ WINDOW = """
 import sys, time
 from websockets.sync.client import connect
 origin, cookie, reads = sys.argv[1:]
-window = connect(origin.replace("http", "ws") + "/socket", max_size=None,
-                 additional_headers={"Cookie": cookie, "Origin": origin})
-print("open", flush=True)
-while True:
-    window.recv() if reads == "1" else time.sleep(1)
+with connect(origin.replace("http", "ws") + "/socket", max_size=None,
+             additional_headers={"Cookie": cookie, "Origin": origin}) as window:
+    print("open", flush=True)
+    while True:
+        window.recv() if reads == "1" else time.sleep(1)
 """
 
 

@@ -33,7 +33,7 @@ FLOORS = [
     ["mismatch"],
     ["expand"],
     ["network"],
-    ["account", "pattern", "zoo", "recipes", "records", "codes"],
+    ["account", "pattern", "zoo", "recipes", "records", "codes", "pretrained"],
     ["modules"],
     ["initialise", "kinds"],
     ["build", "data"],

@@ -386,10 +386,13 @@ def test_a_run_lends_its_weights_and_a_script_repeats_what_came_of_it(
 ) -> None:
     monkeypatch.chdir(trained)
     bench = made(digits)
-    assert shelf(digits)["runs"] == [["one", "one"]]
+    runs = ["runs/one", "runs/one"], ["digits, in the box", "digits"]
+    assert shelf(digits)["runs"] == [*runs]
     with pytest.raises(RunError, match="there is no run"):
         bench.begin("../one")
-    bench.begin("one")
+    bench.begin("digits")
+    assert bench.branch.weights == "digits"
+    bench.begin("runs/one")
     kept = open_run(trained / "runs" / "one").model().state_dict()
     assert all(torch.equal(each, kept[name]) for name, each in weights(bench).items())
     following = Following(open_run("runs/one"))

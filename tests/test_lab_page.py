@@ -342,7 +342,7 @@ def test_pointing_at_a_map_says_its_value_and_what_it_sees(page: Page) -> None:
 def test_a_saved_run_can_be_begun_with(page: Page) -> None:
     page.click("#save")
     expect(page.locator("#status")).to_contain_text("Saved as runs/")
-    name = re.search(r"runs/(\S+),", page.inner_text("#status"))
+    name = re.search(r"(runs/\S+),", page.inner_text("#status"))
     assert name
     page.select_option("#runs", name[1])
     expect(page.locator("#status")).to_contain_text(f"begun with the weights of {name[1]}")

@@ -446,3 +446,13 @@ def test_a_layer_of_a_head_that_is_only_trained_with_cannot_be_seen() -> None:
     name = next(step.name for part in net.expansion.heads.values() for step in part.steps())
     with pytest.raises(SeeError, match="takes no part in predicting"):
         see.maps(net.build(), torch.zeros(1, 1, 8, 8), [name])
+
+
+def test_a_fully_connected_layers_weights_are_templates_of_what_it_meets() -> None:
+    """CS231n, linear-classify: a score is the image's product with its class's template."""
+    network = striate.read("[6x4x3] fc-5 softmax")
+    model, image = network.build(), torch.rand(1, 3, 6, 4)
+    (step,) = (each for each in network.steps if each.name == "fc1")
+    templates = see.filters(model, "fc1", step.met)
+    products = (templates * image).sum(dim=(1, 2, 3)) + model.fc1.bias
+    assert torch.allclose(products, model(image)[0], atol=1e-6)

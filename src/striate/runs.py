@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate import __version__
+from striate import __version__, pretrained
 from striate.compute import Compute
 from striate.data import Preparation, Splits, load
 from striate.data.standard import SETS
@@ -201,14 +201,12 @@ def create_run(
 
 
 def open_run(path: str | Path) -> Run:
-    """Read a run folder.
+    """Read a run folder, or one that comes along, by its name (`pretrained.names()`).
 
     Raises:
         RunError: a file of it is missing or damaged; the message names it.
     """
-    path = Path(path)
-    if not path.exists():
-        raise RunError(f"there is no run at {path}")
+    path = _found(path)
     if not (path / "run.json").is_file():
         raise RunError(f"{path} is not a run folder: it holds no run.json")
     file = "run.json"
@@ -247,6 +245,15 @@ def open_run(path: str | Path) -> Run:
     return Run(
         path, network, recipe, preparation, data, fingerprint, classes, compute, images, made_by
     )
+
+
+def _found(path: str | Path) -> Path:
+    if Path(path).exists():
+        return Path(path)
+    if found := pretrained.folder(str(path)):
+        return found
+    known = " and ".join(pretrained.names())
+    raise RunError(f"there is no run at {path}; by name one opens those that come along, {known}")
 
 
 def lasting(source: str) -> str:

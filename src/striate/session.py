@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from striate import checkpoints
+from striate import checkpoints, pretrained
 from striate.compute import Compute
 from striate.data import Splits, prepare
 from striate.data.tell import Tell, silent
@@ -151,6 +151,8 @@ def resume(
         RunError: something has changed and is not accepted, or no checkpoint can be used.
         DataError: the images cannot be found.
     """
+    if pretrained.reference(run.path) in pretrained.names():
+        raise RunError(f"{run.path.name} came along with striate and stays as it is")
     network, recipe = network or run.network, recipe or run.recipe
     compute = compute or run.compute
     if network.input != run.network.input:

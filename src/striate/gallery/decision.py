@@ -54,6 +54,8 @@ def cam(look: Look) -> Image:
     found = see.grad_cam(look.model, look.prepared[None], step.name, look.chosen)[0]
     height, width = found.shape
     said = f"Grad-CAM of {step.name}, {height}x{width} positions, white {bound(found):.3g}"
+    if not found.any():
+        said += ": none speaks for the class, on balance"
     return _drawn(look, found, grey(strength(found)), said)
 
 

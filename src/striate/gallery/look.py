@@ -16,7 +16,7 @@ from striate.data.decode import decode
 from striate.data.tell import Tell, silent
 from striate.errors import SeeError, nearest
 from striate.gallery.levels import Bytes, photograph
-from striate.layers import Conv
+from striate.layers import Conv, FullyConnected
 from striate.runs import Run
 from striate.see.copies import scored
 from striate.see.maps import visible
@@ -160,6 +160,12 @@ class Look:
         if not found:
             raise SeeError("the network has no convolution: name a layer by --layer")
         return found
+
+    def weighted(self) -> str:
+        """The name of the first layer with weights on what it meets, a convolution or not."""
+        kinds = (Conv, FullyConnected)
+        found = [step.name for step in self.shown() if isinstance(step.layer, kinds)]
+        return found[0] if found else self.convolutions()[0]
 
     def shown(self) -> list[Step]:
         """The steps that take part in predicting and change what they meet."""

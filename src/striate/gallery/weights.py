@@ -33,8 +33,8 @@ Rows = list[tuple[str, list[Bytes | None]]]
 
 def filters(look: Look) -> Image:
     """A layer's filters: in colour where they meet an image of three channels, else a row each."""
-    step = look.step(look.convolutions()[0])
-    found = weights_of(look.model, step.name)
+    step = look.step(look.weighted())
+    found = weights_of(look.model, step.name, step.met)
     largest, (count, depth, rows, columns) = bound(found), found.shape
     said = f"{step.name}: {count} filters of {rows}x{columns}x{depth}"
     title = [f"{said}, black {-largest:.3g}, white {largest:.3g}"]

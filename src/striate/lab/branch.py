@@ -8,6 +8,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 
+from striate import pretrained
 from striate.compute import Compute, choose
 from striate.data import Preparation, Splits, prepare
 from striate.errors import RunError
@@ -51,7 +52,8 @@ class Branch:
 
     Attributes:
         began: network and recipe as they were in the beginning.
-        weights: the run folder whose weights it began with; empty where they were random.
+        weights: what `open_run` knows the run by whose weights it began with; empty where they
+            were random.
         follows: the run folder that it goes on from, with all that training needs; else empty.
         seen: images trained on.
         parent: the branch that it forked off, and after how many images.
@@ -244,7 +246,7 @@ def with_weights(name: str, run: Run, recipe: Recipe, splits: Splits) -> Branch:
         raise RunError(f"{run.path} tells {len(run.classes)} other classes apart: {told}, ...")
     made = begun(name, run.network, recipe, splits)
     made.state.model.load_state_dict(run.model().state_dict())
-    return replace(made, preparation=run.preparation, weights=str(run.path))
+    return replace(made, preparation=run.preparation, weights=pretrained.reference(run.path))
 
 
 def _gone_on(state: State, before: State) -> State:

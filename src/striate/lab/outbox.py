@@ -1,4 +1,8 @@
-"""Frames on their way from the trainer to the server: of each topic the newest, and no queue."""
+"""Frames on their way from the trainer to the server: of each topic the newest, and no queue.
+
+The server wakes on a core that the network computes on, which holds up every thread of a step. So
+frames go in company, a few times a second; what somebody waits for goes at once.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from striate.lab.frames import frame
+
+GATHERED = 0.2  # seconds that a frame may wait for others
+AT_ONCE = ("answer/", "unit/", "opening")
 
 
 class Outlet(Protocol):
@@ -25,6 +32,7 @@ class Outbox:
 
     def __init__(self, out: Connection) -> None:
         self.out, self.waiting = out, dict[str, bytes]()
+        self.hurried = False
         self.lock = threading.Condition()
         threading.Thread(target=self._send, daemon=True).start()
 
@@ -35,6 +43,7 @@ class Outbox:
         made = frame(topic, about, arrays or {})
         with self.lock:
             self.waiting[topic] = made
+            self.hurried |= topic.startswith(AT_ONCE)
             self.lock.notify()
 
     def _send(self) -> None:
@@ -42,6 +51,7 @@ class Outbox:
             while True:
                 with self.lock:
                     self.lock.wait_for(lambda: self.waiting)
-                    topic = next(iter(self.waiting))
-                    content = self.waiting.pop(topic)
-                self.out.send_bytes(content)
+                    self.lock.wait_for(lambda: self.hurried, GATHERED)
+                    going, self.waiting, self.hurried = self.waiting, {}, False
+                for content in going.values():
+                    self.out.send_bytes(content)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from striate import recipes, zoo
+from striate import pretrained, recipes, zoo
 from striate.data import Splits
 from striate.errors import StriateError
 from striate.recipes import to_toml
@@ -19,23 +19,24 @@ MOST = 50  # runs, the newest
 def shelf(splits: Splits) -> dict[str, Any]:
     """Names and texts. Of networks those whose text begins with the images' volume."""
     begins = f"[{splits.train.volume}]"
+    made = runs(splits)
     texts = {name: zoo.text(name) for name in zoo.names()}
     return {
         "networks": [[name, text] for name, text in texts.items() if begins in text],
         "recipes": [[name, to_toml(recipes.read(name))] for name in recipes.names()],
-        "runs": [[name, name] for name in runs(splits)],
+        "runs": [[f"{name}, in the box" if "/" not in name else name, name] for name in made],
     }
 
 
 def runs(splits: Splits) -> list[str]:
-    """The names of the runs here that were trained on such images, the newest first."""
+    """Those that were trained on such images: here, the newest first, and those that come along."""
     wanted, found = (splits.train.volume, splits.train.classes), []
     made = sorted(RUNS.glob("*/run.json"), key=_age)
-    for path in (each.parent for each in made[:MOST]):
+    for name in [*(str(each.parent) for each in made[:MOST]), *pretrained.names()]:
         with suppress(StriateError):
-            run = open_run(path)
+            run = open_run(name)
             if (run.images, run.classes) == wanted:
-                found.append(path.name)
+                found.append(name)
     return found
 
 

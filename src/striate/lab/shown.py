@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
 from striate.gallery.levels import bound, signed
+from striate.layers.volume import Volume
 from striate.see.copies import copied, device_of, scored, spatial, volumes
+from striate.see.filters import laid_out
 
 MAPS = 64  # of a layer
 SIDE = 64  # pixels of a map; larger ones are averaged
@@ -70,16 +72,20 @@ def of_image(
     return header, arrays
 
 
-def of_weights(model: nn.Module, layers: Sequence[str]) -> Shown:
+def of_weights(model: nn.Module, layers: Mapping[str, Volume]) -> Shown:
     """Filters and the gradients of the last step, with the least and the largest of each.
 
-    Filters of three channels are in colour, of others the first few channels are shown. The
-    histogram of the weights goes from the least to the largest.
+    Filters of three channels are in colour, of others the first few channels are shown; those of a
+    fully connected layer as the volume it meets. The histogram of the weights goes from the least
+    to the largest.
+
+    Args:
+        layers: what each meets, by name.
     """
     told: list[dict[str, Any]] = []
     arrays: dict[str, NDArray[Any]] = {}
     modules = dict(model.named_modules())
-    for name in layers:
+    for name, met in layers.items():
         own = [each for _, each in modules[name].named_parameters()]
         if not own:
             continue
@@ -92,8 +98,9 @@ def of_weights(model: nn.Module, layers: Sequence[str]) -> Shown:
                 if tensor is None:
                     continue
                 about[kind] = [float(tensor.min()), float(tensor.max())]
-                if tensor.dim() == 4 and tensor.shape[2:] != (1, 1):
-                    arrays[f"{name}/{kind}"] = _tiles(tensor)
+                filters = laid_out(tensor, met) if tensor.dim() == 2 else tensor
+                if filters.dim() == 4 and filters.shape[2:] != (1, 1):
+                    arrays[f"{name}/{kind}"] = _tiles(filters)
         told.append(about)
     return {"layers": told}, arrays
 

@@ -36,6 +36,7 @@ from striate.lab.vitals import (
     update_ratios,
 )
 from striate.lab.workbench import HEART, Workbench
+from striate.layers.volume import Volume
 from striate.recipes import to_toml
 from striate.recipes.choices import RULES
 from striate.see.maps import visible
@@ -189,7 +190,7 @@ class Telling:
 
     def weights(self) -> None:
         """Filters, and the gradients of the last step."""
-        self.outbox.put("weights", *shown.of_weights(self.bench.model, self._layers()))
+        self.outbox.put("weights", *shown.of_weights(self.bench.model, self._met()))
 
     def vitals(self) -> None:
         """The numbers to watch, and what they mean."""
@@ -246,7 +247,7 @@ class Telling:
         """Keep the filters as they are now, if it is time."""
         branch = self.bench.branch
         if self.past.wants(branch.seen):
-            header, arrays = shown.of_weights(self.bench.model, self._layers())
+            header, arrays = shown.of_weights(self.bench.model, self._met())
             kept = ("/weights", "/histogram")
             weights = {name: each for name, each in arrays.items() if name.endswith(kept)}
             self.past.keep(branch.seen, (header, weights))
@@ -272,6 +273,11 @@ class Telling:
     def _layers(self) -> list[str]:
         """Those that are shown."""
         return [step.name for step in visible(self.bench.branch.network, self.bench.model)]
+
+    def _met(self) -> dict[str, Volume]:
+        """What each of them meets."""
+        steps = visible(self.bench.branch.network, self.bench.model)
+        return {step.name: step.met for step in steps}
 
     def _said(self, at: int) -> dict[str, Any]:
         images, said = self.rolling.images, self.rolling.probabilities[at]

@@ -16,7 +16,7 @@ from striate.lab.differences import GOOD, WRONG, check_gradients
 from striate.lab.keep import Kept, keep
 from striate.lab.knobs import TURNED
 from striate.lab.script import script
-from striate.lab.shelf import RUNS, runs
+from striate.lab.shelf import runs
 from striate.lab.some import some
 from striate.lab.subject import Subject
 from striate.network import Network
@@ -269,7 +269,7 @@ class Workbench:
         """
         if run not in runs(self.splits):
             raise RunError(f"there is no run {run!r} that fits these images")
-        made = with_weights("main", open_run(RUNS / run), self.branch.recipe, self.splits)
+        made = with_weights("main", open_run(run), self.branch.recipe, self.splits)
         self.branches, self.chosen, self.failure = {"main": made}, "main", ""
         return f"begun with the weights of {run}"
 
