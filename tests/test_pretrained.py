@@ -47,7 +47,7 @@ def test_a_folder_of_that_name_is_meant_before_what_comes_along(
     (tmp_path / "digits").mkdir()
     with pytest.raises(RunError, match="digits is not a run folder"):
         open_run("digits")
-    with pytest.raises(RunError, match="no run at digit; by name .* convnetjs-cifar10 and digits"):
+    with pytest.raises(RunError, match=r"no run at digit; by name .* convnetjs-cifar10 and digits"):
         open_run("digit")
 
 
