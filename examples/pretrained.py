@@ -29,6 +29,7 @@ DIGITS = recipes.read("default").changed(epochs=40)
 CIFAR = recipes.read("default").changed(
     epochs=60, batch=128, learning_rate=0.005, weight_decay=0.01, flip="random", shift=2
 )
+TITLE = "The network of ConvNetJS that comes along"
 NOTE = "Trained on the images of CIFAR-10 stored as JPEG, which cost a little of their sharpness."
 
 
@@ -66,7 +67,7 @@ def main() -> None:
     given = options.parse_args()
     make("digits", NET, "digits", DIGITS, "digits")
     if given.cifar10:
-        recipe = replace(CIFAR, note=f"{CIFAR.note} {NOTE}")
+        recipe = replace(CIFAR, title=TITLE, note=NOTE)
         make("convnetjs-cifar10", "convnetjs-cifar10", given.cifar10, recipe, "cifar10")
 
 
