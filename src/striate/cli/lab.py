@@ -13,8 +13,8 @@ NET = "[8x8x1] conv3-16 relu conv3-16 relu maxpool2 fc-10 softmax"
 
 @click.command("lab")
 @click.argument("words", metavar="[NET|RUN] [KEY=VALUE]...", nargs=-1)
-@click.option("--data", metavar="SOURCE", default="digits", show_default=True, help="Images.")
-@click.option("--recipe", metavar="RECIPE", default="lab", show_default=True, help="How it trains.")
+@click.option("--data", metavar="SOURCE", help="Images; by default digits.")
+@click.option("--recipe", metavar="RECIPE", help="How it trains; by default lab.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe.")
 @click.option(
     "--port",
@@ -31,9 +31,16 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     here without a change to its folder.
     """
     from striate.lab.serving import serve
-    from striate.lab.trainer import Wanted
+    from striate.lab.trainer import Wanted, is_run
 
     nets, settings = settings_among(words, options["settings"])
-    net = nets[0] if nets else NET if options["data"] == "digits" else "convnetjs-cifar10"
-    wanted = Wanted(net, options["data"], options["recipe"], settings)
+    if len(nets) > 1:
+        raise click.UsageError(f"one network at a time: {nets[0]} or {nets[1]}")
+    data = options["data"] or "digits"
+    net = nets[0] if nets else NET if data == "digits" else "convnetjs-cifar10"
+    if is_run(net) and (options["data"] or options["recipe"] or settings):
+        raise click.UsageError(
+            "a run is followed as it is: leave --data, --recipe and settings out"
+        )
+    wanted = Wanted(net, data, options["recipe"] or "lab", settings)
     serve(wanted, port=options["port"], browser=not options["no_browser"])

@@ -63,6 +63,7 @@ class Branch:
         first: the loss of the first step.
         lately: wrong and images of the last steps.
         told: records; of a long run not all.
+        exploded: whether the last step came to numbers that are not finite.
         ended: whether its recipe has come to its end.
     """
 
@@ -86,6 +87,7 @@ class Branch:
     first: float | None = None
     lately: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=LATELY))
     told: list[Record] = field(default_factory=list)
+    exploded: bool = False
     ended: bool = False
     loop: Iterator[Record] | None = None
 
@@ -199,7 +201,7 @@ class Branch:
         """Take in what training tells."""
         match record:
             case Stepped():
-                self.last = record
+                self.last, self.exploded = record, False
                 self.first = record.loss if self.first is None else self.first
                 self.lately.append((record.wrong, record.images))
                 self.seen += record.images

@@ -28,7 +28,7 @@ class Following:
     """
 
     def __init__(self, run: Run, *, tell: Tell = silent) -> None:
-        self.run, self.offset, self.step = run, 0, -1
+        self.run, self.offset, self.step, self.epoch = run, 0, -1, 0
         recipe = run.recipe
         splits = run.splits(tell=tell)
         compute = choose(run.network, recipe.batch, exact=True)
@@ -41,20 +41,25 @@ class Following:
             follows=str(path),
         )
         self.news()
+        if self.step < 0 and (path / "weights.safetensors").is_file():
+            model.load_state_dict(run.model().state_dict())  # its checkpoints are gone
 
     def news(self) -> bool:
         """Take in what is new; whether there was anything."""
         heard = False
         for record in self._records():
             heard = True
-            if isinstance(record, Stepped) and self._repeats(record):
+            if self._repeats(record):
                 continue  # of a run that went back to a checkpoint: told already
             self.branch.hear(record)
         return self._weights() or heard
 
-    def _repeats(self, record: Stepped) -> bool:
+    def _repeats(self, record: Record) -> bool:
+        if isinstance(record, Evaluated):
+            before, self.epoch = self.epoch, max(self.epoch, record.epoch)
+            return record.epoch <= before
         last = self.branch.last
-        return last is not None and record.step <= last.step
+        return isinstance(record, Stepped) and last is not None and record.step <= last.step
 
     def _records(self) -> Iterator[Record]:
         """Whole lines that have come since the last time; what is no record is passed over."""

@@ -25,7 +25,7 @@ class Looks:
         ways: by topic.
         share: of the time that looking may take.
         spent, trained: seconds.
-        costs: seconds that each took the last time.
+        costs: seconds that each takes: the fewer of the last two, for some were interrupted.
         last: when each was looked at, by `perf_counter`.
     """
 
@@ -34,6 +34,7 @@ class Looks:
     spent: float = 0.0
     trained: float = 0.0
     costs: dict[str, float] = field(default_factory=dict)
+    before: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
 
     def due(self) -> str | None:
@@ -51,9 +52,12 @@ class Looks:
 
     def took(self, topic: str, seconds: float, *, free: bool = False) -> None:
         """A look ended now that took so long."""
-        self.costs[topic], self.last[topic] = seconds, perf_counter()
-        if not free:
-            self.spent += seconds
+        self.last[topic] = perf_counter()
+        if free:
+            return  # the first of all among them, which takes longest
+        self.costs[topic] = min(seconds, self.before.get(topic, seconds))
+        self.before[topic] = seconds
+        self.spent += seconds
 
     @property
     def cost(self) -> float:

@@ -58,10 +58,6 @@ class Rolling:
                 self.probabilities[chosen] = said + (self.probabilities[chosen] if at else 0)
         return chosen
 
-    def forget(self) -> None:
-        """The network is another one."""
-        self.probabilities[:] = np.nan
-
     @property
     def asked(self) -> NDArray[np.int64]:
         """The positions of the images that have been asked for."""

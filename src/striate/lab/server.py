@@ -26,7 +26,7 @@ from striate.lab.hub import Hub
 
 PAGE = Path(__file__).parent / "page"
 ENDED = "A process of the lab has ended, as by the system for want of memory. Start it again."
-ONCE = ("answer/", "unit/")  # topics of whoever asked
+ONCE = ("answer/", "unit/", "moment")  # topics of whoever asked
 LARGEST_COMMAND = 200_000  # bytes
 LARGEST_IMAGE = 32 * 2**20  # bytes of an image file
 

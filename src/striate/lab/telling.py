@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from striate.account.field import Field, fields
 from striate.errors import one_of
+from striate.gallery.levels import photograph
 from striate.lab import shown
+from striate.lab.branch import Branch
 from striate.lab.curves import Curve
 from striate.lab.knobs import knobs
 from striate.lab.looks import Looks
@@ -35,7 +38,7 @@ from striate.lab.vitals import (
     of_gradients,
     update_ratios,
 )
-from striate.lab.workbench import HEART, Workbench
+from striate.lab.workbench import Workbench
 from striate.layers.volume import Volume
 from striate.recipes import to_toml
 from striate.recipes.choices import RULES
@@ -81,13 +84,22 @@ class Telling:
         held_out = branch.splits.validation or self.bench.splits.test
         views = "1" if branch.recipe.flip == "none" else "6"  # a mirrored 2 is none
         self.rolling = Rolling(held_out, branch.preparation, views)
-        self.past = self.pasts.setdefault(branch.loss, Timeline())
+        self.past = self._past(branch)
         test = self.bench.splits.test
         few = test.take(some(test, PROBE))
         self.probe = branch.preparation(few.pixels[:])
         self.looked_at = branch.name, branch.network, branch.loss
         steps = branch.network.steps
         self.fields = {step.name: each for step, each in zip(steps, fields(steps), strict=True)}
+
+    def _past(self, branch: Branch) -> Timeline[Shown]:
+        """The moments of a branch; one that forked off has had those of its parent."""
+        if branch.loss not in self.pasts:
+            name, seen = branch.parent or ("", 0)
+            parent = self.bench.branches.get(name)
+            known = self.pasts.get(parent.loss) if parent else None
+            self.pasts[branch.loss] = known.until(seen) if known else Timeline()
+        return self.pasts[branch.loss]
 
     def _notice(self) -> None:
         branch = self.bench.branch
@@ -179,13 +191,12 @@ class Telling:
         """What the layers make of the image, and the gradients there."""
         bench = self.bench
         layers = self._layers()
-        subject = bench.subject
-        header, arrays = shown.of_image(
-            bench.model, subject.prepared, subject.label, layers, self.scale
-        )
+        subject, preparation = bench.subject, bench.branch.preparation
+        prepared = preparation(subject.pixels[None])[0]
+        header, arrays = shown.of_image(bench.model, prepared, subject.label, layers, self.scale)
         for each in header["layers"]:
             each["field"] = _field(self.fields[each["name"]])
-        arrays["image"] = shown.coloured(subject.pixels)
+        arrays["image"] = shown.coloured(photograph(prepared, preparation))  # as it is met
         self.outbox.put("maps", {**header, "image": subject.name}, arrays)
 
     def weights(self) -> None:
@@ -197,7 +208,7 @@ class Telling:
         model, branch = self.bench.model, self.bench.branch
         classes = len(self.bench.splits.test.classes)
         training = branch.recently_right
-        held_out = None if branch.name == HEART else self.rolling.accuracy  # what else, by heart?
+        held_out = None if self.bench.by_heart else self.rolling.accuracy  # what else, by heart?
         after = {name: each.detach() for name, each in model.named_parameters()}
         if self.before:  # else it rests: what the last step did is still what it did
             self.ratios = update_ratios(self.before, after)
@@ -210,7 +221,7 @@ class Telling:
             *noise(model),
         ]
         self.before = {}
-        losses = [float(y) for _, y in branch.loss.points()]
+        losses = [float(y) for _, y in branch.loss.points()] + [math.nan] * branch.exploded
         sentences = diagnosed(losses, classes, training, held_out, readings)
         self.outbox.put(
             "vitals",

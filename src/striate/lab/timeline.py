@@ -37,5 +37,10 @@ class Timeline(Generic[Moment]):
         before = [each for each in self.moments if each <= seen]
         return self.moments[max(before)] if before else None
 
+    def until(self, seen: int) -> Timeline[Moment]:
+        """The moments up to so many images, to go on apart."""
+        moments = {each: moment for each, moment in self.moments.items() if each <= seen}
+        return Timeline(self.every, moments)
+
     def __iter__(self) -> Iterator[int]:
         return iter(self.moments)

@@ -53,7 +53,7 @@ def answer(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Shown:
     asked = {name: about[name] for name in ("layer", "unit", "seen")}
     try:
         found, pictures = _looked(about, arrays)
-    except StriateError as reason:
+    except (StriateError, RuntimeError, MemoryError) as reason:
         return asked | {"failed": str(reason)}, {}
     return asked | found, pictures
 

@@ -66,8 +66,17 @@ class Watch(AnyWidget):
     def look(self) -> None:
         """Send what there is now."""
         with self.turn:
-            for topic in ("state", "curves", "maps", "weights"):
-                self.telling.looks.look(topic, free=True)
+            self._look()
+
+    def follow(self) -> None:
+        """Send what there is if the run has news."""
+        with self.turn:
+            if self.following.news():
+                self._look()
+
+    def _look(self) -> None:
+        for topic in ("state", "curves", "maps", "weights"):
+            self.telling.looks.look(topic, free=True)
 
 
 def _follow(watch: ref[Watch]) -> None:
@@ -75,7 +84,6 @@ def _follow(watch: ref[Watch]) -> None:
     from time import sleep
 
     while (shown := watch()) is not None:
-        if shown.following.news():
-            shown.look()
+        shown.follow()
         del shown
         sleep(OFTEN)

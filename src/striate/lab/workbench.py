@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from striate.diagnosis import NotFinite
 from striate.errors import RunError, StriateError
 from striate.keeping import keep_now
 from striate.lab.branch import Branch, Mark, begun, with_weights
@@ -47,7 +48,7 @@ class Workbench:
         self.splits, self.running, self.failure = branch.splits, True, ""
         self.branches = {branch.name: branch}
         self.chosen = branch.name
-        self.subject = Subject.of(self.splits.test, branch.preparation, 0)
+        self.subject = Subject.of(self.splits.test, 0)
 
     @property
     def branch(self) -> Branch:
@@ -58,6 +59,11 @@ class Workbench:
     def model(self) -> nn.Module:
         """The network of the branch that is looked at."""
         return self.branch.state.model
+
+    @property
+    def by_heart(self) -> bool:
+        """Whether the branch that is looked at learns a few images."""
+        return self.branch.splits is not self.splits
 
     @property
     def at_work(self) -> bool:
@@ -73,6 +79,7 @@ class Workbench:
                 branch.step()
             except (StriateError, RuntimeError, MemoryError) as reason:  # NotFinite among them
                 self.running, self.failure = False, f"{branch.name}: {reason}"
+                branch.exploded = isinstance(reason, NotFinite)
                 branch.loop = None
         if all(each.ended for each in self.branches.values()):
             self.running, self.failure = False, ENDED
@@ -149,7 +156,7 @@ class Workbench:
             )
         before = self.branch
         self.branches = {
-            rule: begun(rule, before.network, before.recipe.changed(rule=rule), before.splits)
+            rule: begun(rule, before.network, before.recipe.changed(rule=rule), self.splits)
             for rule in dict.fromkeys(rules)
         }
         self.chosen, self.failure = next(iter(self.branches)), ""
@@ -175,7 +182,9 @@ class Workbench:
     def kept(self, text: str) -> dict[str, Any]:
         """What `apply` would keep of the weights."""
         network = Network.parse(text, "network")
-        return _kept(keep(self.model.state_dict(), network.build(), dry=True))
+        with torch.device("meta"):  # shapes alone: it is asked while somebody types
+            model = network.build()
+        return _kept(keep(self.model.state_dict(), model, dry=True))
 
     def apply(self, text: str) -> dict[str, Any]:
         """Go on with another network: layers of the same name and shape keep their weights.
@@ -188,8 +197,6 @@ class Workbench:
         """
         network = Network.parse(text, "network")
         self.branches[self.chosen], kept = self.branch.rebuilt(network)
-        if self.subject.number is not None:
-            self.look(self.subject.number)
         return _kept(kept)
 
     def overfit(self, on: bool) -> str:
@@ -227,7 +234,7 @@ class Workbench:
 
     def look(self, number: int) -> None:
         """Look at a test image."""
-        self.subject = Subject.of(self.splits.test, self.branch.preparation, number)
+        self.subject = Subject.of(self.splits.test, number)
 
     def next_image(self) -> None:
         """Look at a test image further on, mostly of another class: many a set lies by class."""
@@ -240,7 +247,7 @@ class Workbench:
         Raises:
             DataError: it cannot be decoded.
         """
-        self.subject = Subject.own(content, self.splits.test, self.branch.preparation)
+        self.subject = Subject.own(content, self.splits.test)
 
     def reset(self, text: str | None = None) -> str:
         """Begin anew, with other first weights, or with another recipe.
@@ -257,8 +264,9 @@ class Workbench:
         else:
             kept = {name: getattr(before.recipe, name) for name in ("validation", "resize")}
             recipe = replace(from_toml(text, "recipe"), **kept)
-        made = begun(self.chosen, before.network, recipe, before.splits)
-        self.branches, self.failure = {self.chosen: made}, ""
+        name = "main" if self.by_heart else self.chosen
+        self.branches = {name: begun(name, before.network, recipe, self.splits)}
+        self.chosen, self.failure = name, ""
         return "begun anew"
 
     def begin(self, run: str) -> str:
@@ -277,8 +285,10 @@ class Workbench:
         """Keep the branch as a run folder, with the script that repeats it; says where.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: it cannot be written, or learns but a few images.
         """
+        if self.by_heart:
+            raise RunError("a run is of all images, and this branch learns a few: choose another")
         branch = self.branch
         made_from = branch.network, self.splits, branch.preparation, branch.recipe, branch.compute
         run = create_run(None, *made_from)

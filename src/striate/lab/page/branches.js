@@ -1,6 +1,9 @@
 // The branches: one is looked at, each can be dropped but the last.
 
+import { STYLES } from "./curves.js";
 import { COLOURS, made, whole } from "./parts.js";
+
+const SWATCHES = ["━━", "╍╍", "┅┅", "━╍"]; // drawn as the curves are
 
 export class Branches {
   constructor(root, { chosen, dropped }) {
@@ -25,7 +28,7 @@ export class Branches {
   build(branches) {
     this.counts = branches.map(({ name }, number) => {
       const item = made("li");
-      const swatch = made("span", "━ ");
+      const swatch = made("span", `${SWATCHES[number % STYLES.length]} `);
       swatch.style.color = COLOURS[number % COLOURS.length];
       const look = made("button", name);
       look.addEventListener("click", () => this.chosen(name));

@@ -2,7 +2,7 @@
 
 import { short } from "./parts.js";
 
-const STYLES = [[], [6, 4], [2, 3], [8, 3, 2, 3]]; // so that colour is never the only sign
+export const STYLES = [[], [6, 4], [2, 3], [8, 3, 2, 3]]; // so that colour is never the only sign
 const GRID = 0.15, FAINT = 0.65; // how much of the text's colour
 const RAW = 0.3; // how much of a curve's own
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 24 };

@@ -19,7 +19,7 @@ export class Knobs {
       row.value = value;
       input.disabled = fork.disabled = Boolean(why);
       reason.textContent = why;
-      if (document.activeElement !== input) input.value = value ?? "";
+      if (![input, fork].includes(document.activeElement)) input.value = value ?? "";
     }
   }
 
@@ -39,17 +39,19 @@ export class Knobs {
     const row = { input, fork, reason, value: null };
     fork.setAttribute("aria-label", `Fork with this ${LABELS[name].toLowerCase()}`);
     fork.title = "Go on as now, and beside it with this value";
-    input.addEventListener("change", () => {
-      if (this.forking) return;
+    const turn = () => {
+      if (input.value === String(row.value ?? "")) return;
       this.turned(name, input.value).then((taken) => {
         if (!taken) input.value = row.value ?? "";
       });
-    });
-    // Leaving the field for its own button would turn the knob of the branch that is to stay as it is.
-    fork.addEventListener("pointerdown", () => { this.forking = true; });
+    };
+    input.addEventListener("keydown", ({ key }) => key === "Enter" && turn());
+    // Whoever leaves the field for its own button means a fork, not the branch that is to stay as it is.
+    input.addEventListener("blur", ({ relatedTarget }) => relatedTarget !== fork && turn());
+    fork.addEventListener("mousedown", (event) => event.preventDefault()); // the field stays what is at work
     fork.addEventListener("click", () => {
-      this.forking = false;
       this.forked(name, input.value);
+      input.value = row.value ?? "";
     });
     root.append(label, input, fork, reason);
     this.root.append(root);

@@ -40,14 +40,15 @@ export class Layers {
       root.remove();
       this.rows.delete(name);
     }
-    for (const each of layers) {
+    for (const [number, each] of layers.entries()) {
       const row = this.row(each.name);
       row.about = each;
+      const here = this.stack.children[number] ?? null; // in the network's order
+      if (here !== row.root) this.stack.insertBefore(row.root, here); // one that is moved loses the keyboard
       for (const kind of ["activations", "gradients"]) {
         const name = `${each.name}/${kind}`;
         row.show(kind, each[kind], arrays[name], arrays[`${name}/largest`].values);
       }
-      this.stack.append(row.root); // in the network's order
     }
   }
 
@@ -117,6 +118,7 @@ class Row {
     const root = made("div", "", "cell");
     const told = made("p");
     const under = made("p", "", "under");
+    under.setAttribute("aria-live", "polite");
     const canvas = made("canvas");
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${KINDS[kind]} of ${this.name}`);

@@ -49,9 +49,7 @@ const layers = new Layers(find("#layers"), {
   chosen: (layer, unit) => { location.hash = address(layer, unit); },
 });
 const unit = new Unit(find("#unit"), { asked: (layer, number) => ask("unit", { layer, unit: number }) });
-const scores = new Scores(find("#predictions"), find("#confusion"), {
-  looked: (number) => ask("look", { number }),
-});
+const scores = new Scores(find("#predictions"), find("#confusion"));
 const branches = new Branches(find("#branches"), {
   chosen: (branch) => ask("choose", { branch }),
   dropped: (branch) => ask("drop", { branch }),
@@ -60,7 +58,7 @@ const past = new Past(find("#past"), { wanted: (seen) => ask("moment", { seen })
 const shown = () => say("Your image is in the maps of the layers.");
 ownImage(find("#own"), (content) => wire.image(content).then(shown, (reason) => say(reason.message)), say);
 
-let state = null;
+let state = null, failure = "";
 
 wire.on("connection", ({ open, anew }) => {
   document.body.classList.toggle("lost", !open);
@@ -81,7 +79,7 @@ wire.on("state", (found) => {
   button.setAttribute("aria-pressed", String(state.running));
   find("#step").disabled = state.running;
   find("#overfit").setAttribute("aria-pressed", String(state.chosen === "by heart"));
-  if (state.failure) say(state.failure);
+  if (state.failure !== failure) say((failure = state.failure)); // once, or nothing else could be said
   const chosen = state.branches.find(({ name }) => name === state.chosen);
   const { forward, backward } = state.milliseconds;
   find("#what").textContent = [

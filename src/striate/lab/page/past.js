@@ -12,7 +12,7 @@ export class Past {
     this.wanted = wanted;
     this.slider.addEventListener("input", () => {
       const seen = this.moments[this.slider.value];
-      if (seen !== undefined) wanted(seen);
+      if (seen !== undefined) wanted((this.asked = seen));
     });
   }
 
@@ -25,6 +25,7 @@ export class Past {
   }
 
   show({ seen, layers }, arrays) {
+    if (seen !== this.asked) return; // another window asked
     this.told.textContent = `after ${whole(seen)} images`;
     this.slider.setAttribute("aria-valuetext", this.told.textContent);
     this.pictures.replaceChildren(...layers.filter(({ weights }) => weights).map((layer) => this.picture(layer, arrays)));

@@ -3,12 +3,11 @@
 import { made, picture, whole } from "./parts.js";
 
 export class Scores {
-  constructor(tiles, confusion, { looked }) {
+  constructor(tiles, confusion) {
     this.right = tiles.querySelector("#right");
     this.tiles = tiles.querySelector(".tiles");
     this.table = confusion.querySelector(".wide");
     this.worst = confusion.querySelector("#worst");
-    this.looked = looked;
     this.classes = [];
   }
 

@@ -5,6 +5,14 @@ import { made, picture, short, whole } from "./parts.js";
 /** The address of a unit's page. */
 export const address = (layer, unit) => `#unit/${encodeURIComponent(layer)}/${unit}`;
 
+const decoded = (text) => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // an address typed by hand
+  }
+};
+
 export class Unit {
   /** @param {HTMLElement} root @param {(layer: string, unit: number) => Promise} asked */
   constructor(root, { asked }) {
@@ -27,7 +35,7 @@ export class Unit {
 
   turn(byHand) {
     const [, layer, unit] = location.hash.match(/^#unit\/([^/]+)\/(\d+)$/) ?? [];
-    this.layer = layer && decodeURIComponent(layer);
+    this.layer = layer && decoded(layer);
     this.unit = Number(unit);
     this.root.hidden = !this.layer;
     if (!this.layer) return;
