@@ -37,6 +37,7 @@ from striate.modules import Chain
 from striate.recipes import Recipe
 
 VERSION = 1
+RESHAPE = (nn.Flatten, nn.Unflatten)  # which stand before a layer and bear its name
 BATCH = 64  # images at a time, always the same ones together: same features, to the bit
 # The settings that change training images at random, with the values that do not.
 STILL: dict[str, object] = {
@@ -136,7 +137,8 @@ def shortened(
         found.append(Features(values, images.labels, images.classes))
     rest = Rest(*_parts(model, count, len(model.flow)))
     held_out = found[1] if splits.validation else None
-    return Shortened(rest, model.flow[count - 1], found[0], held_out, there)
+    named = [name for name, each in body.named_children() if not isinstance(each, RESHAPE)]
+    return Shortened(rest, named[-1], found[0], held_out, there)
 
 
 def _parts(model: Chain, first: int, end: int) -> tuple[dict[str, nn.Module], dict[str, str]]:

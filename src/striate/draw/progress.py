@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -66,8 +67,9 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
                     say(_opening(record))
                     epoch.began = run.began = heard = record.seconds
                 case Transferred():
-                    source, origin = escape(line(record.origin.source)), record.origin
-                    say(f"from {source}: {escape(line(str(origin)))}; {record.preparation}")
+                    source = record.origin.source.removeprefix(f"{Path.cwd()}/")
+                    said = line(f"from {source}: {record.origin}; {record.preparation}")
+                    say(escape(said))
                 case Featured():
                     depth, *sides = record.shape
                     shape = "x".join(map(str, (*sides, depth)))

@@ -87,14 +87,14 @@ def begin_with(
     said = tuple(
         _said(layer, known, own, fresh, reason if layer in last else "") for layer in layers
     )
-    unused = dict.fromkeys(_layer(name) for name in known.weights if name not in own)
+    unused = {_layer(name) for name in known.weights if name not in own}
     return Origin(
         source=known.source,
         sha256=known.sha256,
         taken=len(taken),
         tensors=len(taken) + len(fresh),
         anew=said,
-        unused=tuple(unused),
+        unused=tuple(sorted(unused)),
         other=_otherwise(known, network, {_layer(name) for name in taken}),
         head=wish or "",
     )
