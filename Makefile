@@ -9,6 +9,7 @@ READY := .venv/.installed
 .PHONY: help setup demo chromium test check fuzz crash-test torchrun-test seeds residual docs clean
 .PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate
 .PHONY: gpu gpu-dry-run gallery pretrained screens page-memory bench-watching
+.PHONY: bench-transfer bench-published
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## (.*)/  make \1	\2/' | expand -t 22
@@ -65,6 +66,12 @@ bench-startup bench-feeding bench-throughput bench-cifar bench-exact: bench-%: $
 
 bench-estimate: $(READY) ## how far striate estimate is off over the zoo
 	$(BIN)/python bench/estimate.py
+
+bench-transfer: $(READY) ## five classes of CIFAR-10, then five others from 50 images each (CIFAR10=file)
+	$(BIN)/python bench/transfer.py --data $(or $(CIFAR10),cifar10-jpeg.zip)
+
+bench-published: $(READY) ## torchvision's and timm's networks through the zoo's: the same scores
+	$(BIN)/python bench/published.py
 
 gpu: $(READY) ## on a GPU: correctness, then 20 runs each of airbench, hiverge and ours
 	$(CHECKOUTS) $(BIN)/python bench/run.py gpu

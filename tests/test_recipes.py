@@ -36,7 +36,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 WANTED = (
     "lenet-1998 alexnet-2012 zfnet-2013 vgg-2014 googlenet-2014 resnet-2015 resnet-cifar-2015 "
-    "alphago-policy-2016 convnetjs-cifar10 airbench-94 speed finetune lab default"
+    "alphago-policy-2016 convnetjs-cifar10 airbench-94 speed finetune head lab default"
 )
 
 

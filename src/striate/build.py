@@ -53,11 +53,11 @@ class ConvNet(modules.Chain):
 
     def forward(self, images: Tensor, memory: Any = None) -> Any:
         memory = {} if memory is None else memory
-        scores = _flat(self.recall(images, memory))
+        scores = flat(self.recall(images, memory))
         if not (self.training and self.heads):
             return scores
         heads = {
-            name: _flat(modules.run(self.get_submodule(_attribute(name)), memory[kept], memory))
+            name: flat(modules.run(self.get_submodule(_attribute(name)), memory[kept], memory))
             for name, kept in self.heads.items()
         }
         return {"main": scores, **heads}
@@ -68,7 +68,8 @@ class ConvNet(modules.Chain):
         return torch.softmax(scores["main"] if isinstance(scores, dict) else scores, dim=1)
 
 
-def _flat(scores: Tensor) -> Tensor:
+def flat(scores: Tensor) -> Tensor:
+    """Scores of one position, (N, K, 1, 1), as (N, K)."""
     return scores.flatten(1) if scores.dim() == 4 and scores.shape[2:] == (1, 1) else scores
 
 

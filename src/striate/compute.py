@@ -104,7 +104,9 @@ class Compute:
         return Layout(memory_format=MEMORY_FORMATS[self.memory_format])
 
     def arranged(self, images: Tensor) -> Tensor:
-        """Images on the device, in the memory format."""
+        """Images, or what layers made of them, on the device in the memory format."""
+        if images.dim() < 4:
+            return images.to(self.device)
         return images.to(self.device).contiguous(memory_format=MEMORY_FORMATS[self.memory_format])
 
     def autocast(self) -> AbstractContextManager[object]:

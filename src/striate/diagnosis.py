@@ -38,12 +38,21 @@ def scores_not_finite(state: State, reason: Exception, epoch: int) -> NotFinite:
 
 
 def not_finite(
-    state: State, parts: Sequence[Batch], compute: Compute, epoch: int, loss: float
+    state: State,
+    model: nn.Module,
+    parts: Sequence[Batch],
+    compute: Compute,
+    epoch: int,
+    loss: float,
 ) -> NotFinite:
-    """The error for a step, with the layer where it begins and the likely reason."""
+    """The error for a step, with the layer where it begins and the likely reason.
+
+    Args:
+        model: what the parts were given to: the state's model, or its last layers.
+    """
     step = state.progress.step + 1
     what = "the gradient" if isfinite(loss) else "the loss"
-    where, reason = _found(state, parts, compute)
+    where, reason = _found(state, model, parts, compute)
     return NotFinite(
         f"{what} is not finite at step {step} (epoch {epoch}): {where}; {reason}. "
         f"The weights are those of step {step - 1}",
@@ -51,7 +60,9 @@ def not_finite(
     )
 
 
-def _found(state: State, parts: Sequence[Batch], compute: Compute) -> tuple[str, str]:
+def _found(
+    state: State, model: nn.Module, parts: Sequence[Batch], compute: Compute
+) -> tuple[str, str]:
     for name, each in state.model.named_parameters():
         if not each.isfinite().all():
             return f"{name} holds values that are not finite", "an update before was too large"
@@ -59,7 +70,7 @@ def _found(state: State, parts: Sequence[Batch], compute: Compute) -> tuple[str,
         return "the images hold such values", "look at them with `striate data`"
     rate = state.recipe.learning_rate * state.progress.lowered
     lower = f"a learning rate below {rate:g} may help"
-    layers = (_first_layer(state.model, part, compute) for part in parts)
+    layers = (_first_layer(model, part, compute) for part in parts)
     layer = next((each for each in layers if each), None)
     if layer is not None:
         reason = lower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -88,12 +88,20 @@ def note(run: Run, record: Record) -> None:
         log.write(record)
 
 
-def restore(run: Run, state: State, *, accept: bool = False, writes: bool = True) -> list[str]:
+def restore(
+    run: Run,
+    state: State,
+    *,
+    accept: bool = False,
+    writes: bool = True,
+    anew: Callable[[], object] = lambda: None,
+) -> list[str]:
     """Bring a fresh state to the newest checkpoint that is whole, and the records with it.
 
     Args:
         accept: take a changed network or recipe or other images as they are now, and go on.
         writes: bring the folder back too; of many processes, the first does.
+        anew: gives the state its first weights, where there is no checkpoint.
 
     Returns:
         What a person should know: a damaged checkpoint that was passed over, an accepted change.
@@ -111,6 +119,7 @@ def restore(run: Run, state: State, *, accept: bool = False, writes: bool = True
         if writes:
             with _Log(run) as log:
                 log.cut(0)
+        anew()
         return [*warnings, "there is no checkpoint: the run starts anew"]
     if warnings:
         warnings.append(f"{found.path.name} is used in its place")

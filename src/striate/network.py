@@ -103,6 +103,22 @@ class Network:
         volume = read_volume("x".join(map(str, input)) if isinstance(input, tuple) else str(input))
         return Network(without_checks(self.script, volume))
 
+    def with_classes(self, classes: int) -> Network:
+        """The network with a last layer of so many units, and the same of its further heads.
+
+        Raises:
+            NotationError: the text does not end in such a layer, written out; or it does not fit.
+        """
+        from striate.notation.edit import with_classes
+
+        script = with_classes(self.script, classes)
+        if script is None:
+            raise NotationError(
+                f"{self.name or 'the network'} does not end in a layer of its own, whose width "
+                f"could be {classes}: let its text end in fc-{classes} softmax"
+            )
+        return Network(script)
+
     def account(self, **options: Any) -> Account:
         """Rows and totals: see `striate.account.account`."""
         from striate.account import account

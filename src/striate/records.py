@@ -1,7 +1,8 @@
 """What a training run tells, as it happens: plain values, read by the display, the run folder, you.
 
     Started, then for each epoch: Stepped for each step, EpochEnded, Evaluated; at the end Ended.
-    Between them Saved, where a checkpoint was written, and Warned.
+    Between them Saved, where a checkpoint was written, and Warned. Before them Transferred, where
+    weights were there before; after Started comes Featured, where frozen layers are computed once.
 
 All have `seconds`, from the start of training, the reader's own time included; a run that was
 resumed counts on from its checkpoint.
@@ -13,6 +14,21 @@ import json
 from dataclasses import asdict, dataclass
 
 from striate.layers.volume import Volume
+from striate.origin import Origin
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """A new run begins with weights that were trained before: where from, and which of them.
+
+    Attributes:
+        origin: the source, its sum, what was taken and what not.
+        preparation: what is done to pixels, in words.
+    """
+
+    origin: Origin
+    preparation: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,22 @@ class Started:
     ranks: int = 1
     step: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Featured:
+    """What the frozen layers make of each image is there: it was computed once, or before.
+
+    Attributes:
+        after: the name of the last part of the network that was computed.
+        shape: of what it made of one image, (depth, height, width) or (values,).
+        kept: whether it lay in the cache from a run before.
+    """
+
+    after: str
+    shape: tuple[int, ...]
+    kept: bool
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -157,7 +189,18 @@ class Ended:
     seconds: float
 
 
-Record = Started | Stepped | EpochEnded | Evaluated | Saved | Warned | Stopped | Ended
+Record = (
+    Transferred
+    | Started
+    | Featured
+    | Stepped
+    | EpochEnded
+    | Evaluated
+    | Saved
+    | Warned
+    | Stopped
+    | Ended
+)
 
 
 def to_json(record: Record) -> str:

@@ -34,6 +34,7 @@ from striate.data.tell import Tell, silent
 from striate.errors import RunError, StriateError
 from striate.layers.volume import Volume
 from striate.network import Network, read
+from striate.origin import Origin, origin_from
 from striate.recipes import Recipe, from_toml, to_toml
 from striate.storage import read_tensors, write, write_tensors
 
@@ -62,6 +63,7 @@ class Run:
         compute: what it trains on, and how.
         images: the volume of the images as they lay in the data, before they met the input.
         versions: of what made it.
+        origin: the weights that it began with; None where they were drawn.
     """
 
     path: Path
@@ -74,6 +76,7 @@ class Run:
     compute: Compute
     images: Volume
     versions: dict[str, str] = field(default_factory=versions)
+    origin: Origin | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -155,6 +158,7 @@ class Run:
             "compute": asdict(self.compute),
             "images": self.images,
             "versions": self.versions,
+            "origin": None if self.origin is None else asdict(self.origin),
         }
         write(self.path / "network.net", f"{self.network}\n".encode())
         write(self.path / "recipe.toml", to_toml(self.recipe).encode())
@@ -172,11 +176,13 @@ def create_run(
     preparation: Preparation,
     recipe: Recipe,
     compute: Compute,
+    origin: Origin | None = None,
 ) -> Run:
     """Make a run folder.
 
     Args:
         path: where; by default the first of runs/NETWORK-DATA-1, -2, ... that does not exist.
+        origin: of the weights, where they are not drawn.
 
     Raises:
         RunError: the folder cannot be made, or is not empty.
@@ -195,6 +201,7 @@ def create_run(
         splits.train.classes,
         compute,
         splits.train.volume,
+        origin=origin,
     )
     run.write()
     return run
@@ -225,6 +232,7 @@ def open_run(path: str | Path) -> Run:
         data, classes = str(about["data"]), tuple(map(str, about["classes"]))
         fingerprint = str(about["fingerprint"])
         made_by = {str(what): str(version) for what, version in about["versions"].items()}
+        origin = origin_from(about.get("origin"))  # runs of before have no word of it
         file = "network.net"
         network = read(path / file)
         file = "recipe.toml"
@@ -243,7 +251,17 @@ def open_run(path: str | Path) -> Run:
     if (preparation.input, len(classes)) != (network.input, network.output.depth):
         raise RunError(f"{path}: run.json and network.net are of different networks")
     return Run(
-        path, network, recipe, preparation, data, fingerprint, classes, compute, images, made_by
+        path,
+        network,
+        recipe,
+        preparation,
+        data,
+        fingerprint,
+        classes,
+        compute,
+        images,
+        made_by,
+        origin,
     )
 
 

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from striate import checkpoints, pretrained
 from striate.compute import Compute
-from striate.data import Splits, prepare
+from striate.data import Preparation, Splits, prepare
 from striate.data.tell import Tell, silent
 from striate.diagnosis import NotFinite
 from striate.errors import RunError
 from striate.keeping import EVERY, keep, note, restore
 from striate.network import Network
+from striate.origin import some
 from striate.ranks import ALONE, Ranks
 from striate.recipes import Recipe
-from striate.records import Record, Warned
+from striate.records import Record, Transferred, Warned
+from striate.rules import Average
 from striate.runs import Run, create_run, lasting, open_run, versions
 from striate.state import State, initial
 from striate.train import check_validation, train
+from striate.transfer.begin import begin_with, preparation_for
+from striate.transfer.known import Known, known
 
 REWIND = 0.5  # the rate's factor each time a run goes back
 MOST_REWINDS = 10
@@ -32,7 +37,8 @@ class Session:
     """A run in work: its folder, its images, its state.
 
     Attributes:
-        warnings: what resuming it brought to light.
+        warnings: what beginning or resuming it brought to light.
+        transferred: what it began with, where that is to be said.
     """
 
     run: Run
@@ -40,6 +46,7 @@ class Session:
     state: State
     ranks: Ranks = ALONE
     warnings: tuple[str, ...] = ()
+    transferred: Transferred | None = None
 
     def records(
         self, *, workers: int = 0, every: float = EVERY, rewind: bool = False
@@ -52,6 +59,10 @@ class Session:
             rewind: where numbers are no longer finite, go back to the last checkpoint and halve
                 the learning rate, instead of raising NotFinite.
         """
+        if self.transferred:
+            if self.ranks.first:
+                note(self.run, self.transferred)
+            yield self.transferred
         for warning in self.warnings:
             yield self._warned(warning)
         back: int | None = None  # the step that the last rewind led to
@@ -108,25 +119,56 @@ def begin(
     recipe: Recipe,
     compute: Compute,
     *,
+    start: Known | None = None,
+    head: str | None = None,
     ranks: Ranks = ALONE,
 ) -> Session:
     """A new run in a new folder.
 
+    Args:
+        start: weights to begin with, and the preparation of images that goes with them. By default
+            weights are drawn, and the preparation is measured.
+        head: of the last layer, as `striate.transfer.begin_with` takes it.
+
     Raises:
         DataError: the images do not fit the network.
-        RunError: the folder cannot be made or holds something, or the recipe cannot be followed.
+        RunError: the folder cannot be made or holds something, the recipe cannot be followed, or
+            none of the weights fit.
     """
     check_validation(recipe, splits)
-    preparation = prepare(network, splits, recipe.normalisation)
-    model = compute.place(initial(network, recipe, splits.train, preparation))
-    state = State(model, recipe)
+    there = preparation_for(start, network) if start else None
+    measured = prepare(network, splits, "none" if there else recipe.normalisation)
+    preparation = there or measured
+    model = initial(network, recipe, splits.train, preparation)
+    transferred, origin = None, None
+    warnings: list[str] = []
+    if start:
+        origin = begin_with(start, model, network, splits.train.classes, head)
+        transferred = Transferred(origin, _prepared(preparation, there is not None))
+        if origin.other:
+            warnings.append(f"these layers compute in another way there: {some(origin.other)}")
+    state = State(compute.place(model), recipe)
     run = None
     if ranks.first:
-        run = create_run(path, network, splits, preparation, recipe, compute)
+        run = create_run(path, network, splits, preparation, recipe, compute, origin)
         for file in splits.unreadable:
             note(run, Warned(0, f"passed over {file.path}: {file.reason}", 0.0))
     where = ranks.told(str(run.path) if run else "")
-    return Session(run or replace(open_run(where), compute=compute), splits, state, ranks)
+    run = run or replace(open_run(where), compute=compute)
+    return Session(run, splits, state, ranks, tuple(warnings), transferred)
+
+
+def _prepared(preparation: Preparation, there: bool) -> str:
+    """In words."""
+    if preparation.mean_image is not None:
+        numbers = "a mean image subtracted"
+    else:
+        mean, deviation = (
+            " ".join(f"{each:.3f}" for each in values)
+            for values in (preparation.mean, preparation.deviation)
+        )
+        numbers = f"mean {mean}, deviation {deviation}"
+    return f"images prepared as there: {numbers}" if there else f"images measured anew: {numbers}"
 
 
 def resume(
@@ -178,7 +220,9 @@ def resume(
     )
     model = initial(now.network, now.recipe, splits.train, now.preparation)
     state = State(now.compute.place(model), now.recipe)
-    warnings = restore(now, state, accept=accept, writes=ranks.first)
+    warnings = restore(
+        now, state, accept=accept, writes=ranks.first, anew=partial(_again, now, state)
+    )
     done = state.progress.epochs
     if done > now.recipe.epochs:
         raise RunError(f"{run.path} has {done} epochs done: epochs={now.recipe.epochs} is too few")
@@ -189,3 +233,18 @@ def resume(
     if ranks.first and now != run:
         now.write()
     return Session(now, splits, state, ranks, tuple(warnings))
+
+
+def _again(run: Run, state: State) -> None:
+    """Give the state the weights that the run began with, where it has not saved any yet."""
+    if run.origin is None:
+        return
+    start = known(run.origin.source)
+    if start.sha256 != run.origin.sha256:
+        raise RunError(
+            f"{run.path} began with the weights of {run.origin.source}, which are others now, and "
+            "saved none before it stopped: begin a new run"
+        )
+    begin_with(start, state.model, run.network, run.classes, run.origin.head or None)
+    if run.recipe.average is not None:
+        state.average = Average(state.model, run.recipe.average)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from striate.data import Images, Preparation, shuffled
 from striate.errors import NotationError, RunError
+from striate.freezing import freeze
 from striate.network import Network
 from striate.recipes import Recipe
 from striate.rules import Average, optimiser
@@ -70,8 +71,8 @@ def initial(
 
     Raises:
         StateError: there is no such initialisation.
-        RunError: the recipe whitens and there are no images, or the first layer is too small; or
-            images are to grow, and the network takes no smaller ones.
+        RunError: the recipe whitens and there are no images, or the first layer is too small;
+            images are to grow, and the network takes no smaller ones; or it freezes all layers.
     """
     _check_growth(network, recipe)
     torch.manual_seed(recipe.seed)
@@ -81,6 +82,7 @@ def initial(
             raise RunError("recipe: whiten needs the training images to start from")
         chosen = np.sort(shuffled(len(images), recipe.seed)[:IMAGES])
         whiten(first_convolution(model), preparation(images.pixels[chosen]))
+    freeze(model, recipe)
     return model
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import inf, isfinite
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +22,24 @@ from striate.data.feed import feed
 from striate.data.loader import Batches
 from striate.diagnosis import not_finite, scores_not_finite
 from striate.errors import RunError
-from striate.evaluate import ScoresNotFinite, score
+from striate.evaluate import Prepare, ScoresNotFinite, score
 from striate.fast.halves import Halves, total_norm
+from striate.features import Shortened, ready, shortened
+from striate.freezing import rest
 from striate.losses import loss_of, most, outputs
 from striate.ranks import ALONE, Ranks, distributed, synchronise
 from striate.recipes import Recipe
-from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Stopped
+from striate.records import (
+    Ended,
+    EpochEnded,
+    Evaluated,
+    Featured,
+    Record,
+    Started,
+    Stepped,
+    Stopped,
+    Warned,
+)
 from striate.rules import constrain
 from striate.schedules import epochs_since_lowest, factor, plateau_factor, side
 from striate.state import Progress, State
@@ -89,11 +102,7 @@ def _trained(
         synchronise(model)
     trained = [each for each in model.parameters() if each.requires_grad]
     let_bias_learn(model, recipe, progress.epochs + 1)
-    module = together = compute.training(model)
-    if compute.halves(recipe) and ranks.world == 1:
-        state.optimiser.keep(Halves(module))
     if ranks.world > 1:
-        module = distributed(together)
         _check_shares(ranks, len(splits.train) // steps, recipe.accumulate)
     _align(progress, steps)
     clock = _Clock(progress.seconds)
@@ -111,15 +120,25 @@ def _trained(
         step=progress.step,
         seconds=progress.seconds,
     )
-    ready = feed(
-        batches,
-        augmented,
-        progress.step,
-        end,
-        device=device,
-        layout=compute.layout,
-        workers=workers,
-    )
+    learns, held_out = model, splits.validation
+    prepared: Prepare = preparation
+    short = shortened(model, recipe, splits, preparation, compute)
+    if isinstance(short, Shortened):  # from here on features stand in place of images
+        learns, held_out, prepared = short.rest, short.validation, ready
+        batches = replace(batches, images=short.train)
+        fed = short.feed(batches, progress.step, end, device)
+        yield Featured(short.after, short.train.pixels.shape[1:], short.kept, clock.seconds)
+    else:
+        if short:
+            said = f"each step computes what frozen layers make of its images anew: {short}"
+            yield Warned(progress.step, said, clock.seconds)
+        way: dict[str, Any] = {"device": device, "layout": compute.layout, "workers": workers}
+        fed = feed(batches, augmented, progress.step, end, **way)
+    module = together = compute.training(learns)
+    if compute.halves(recipe) and ranks.world == 1:
+        state.optimiser.keep(Halves(module))
+    if ranks.world > 1:
+        module = distributed(together)
     for epoch in range(progress.epochs + 1, recipe.epochs + 1):
         if epochs_since_lowest(progress.errors) >= (recipe.early_stopping or inf):
             break
@@ -127,9 +146,10 @@ def _trained(
             module = distributed(together)  # expects gradients of what learned when it was made
         model.train()
         module.train()  # a twin's containers have a mode of their own
+        rest(model, recipe)
         while progress.step < epoch * steps:
             clock.start()
-            batch = _grown(next(ready), recipe, (progress.step + 0.5) / end)
+            batch = _grown(next(fed), recipe, (progress.step + 0.5) / end)
             clock.lap("waiting")
 
             _seed(device, recipe.seed, progress.step, ranks.rank)
@@ -155,7 +175,7 @@ def _trained(
             loss, wrong, asked = ranks.total([loss, wrong, asked])
             norm = total_norm(each.grad for each in trained if each.grad is not None)
             if not isfinite(loss) or not isfinite(norm.item()):
-                raise not_finite(state, parts, compute, epoch, loss / count)
+                raise not_finite(state, learns, parts, compute, epoch, loss / count)
             if recipe.clip:
                 nn.utils.clip_grads_with_norm_(trained, recipe.clip, norm)
             # A step's rate is that of its middle: neither the first nor the last is for nothing.
@@ -191,16 +211,16 @@ def _trained(
         progress.loss, progress.wrong, progress.seen = 0.0, 0, 0
         progress.seconds = clock.seconds
         yield EpochEnded(epoch, progress.step, loss, error, progress.seconds)
-        if splits.validation is None:
+        if held_out is None:
             continue
-        with state.averaged() as averaged, compute.autocast():
+        with state.averaged(), compute.autocast():
             try:
-                held_out = score(compute.scoring(averaged), splits.validation, preparation)
+                found = score(compute.scoring(learns), held_out, prepared)
             except ScoresNotFinite as reason:
                 raise scores_not_finite(state, reason, epoch) from None
-        progress.errors.append(held_out.top1_error)
+        progress.errors.append(found.top1_error)
         progress.seconds = clock.seconds
-        yield Evaluated(epoch, "validation", held_out, progress.seconds)
+        yield Evaluated(epoch, "validation", found, progress.seconds)
     done = progress.epochs
     yield Ended(done, progress.step, progress.best_epoch, done < recipe.epochs, clock.seconds)
 

@@ -55,6 +55,7 @@ def planned(words: tuple[str, ...], options: dict[str, Any], console: Console) -
     from striate.account import parse_memory
     from striate.compute import choose
     from striate.draw.progress import working
+    from striate.errors import RunError
     from striate.host import cores
     from striate.network import read
     from striate.probe import fastest
@@ -69,6 +70,8 @@ def planned(words: tuple[str, ...], options: dict[str, Any], console: Console) -
             settings[name] = str(options[name])
     network = read(nets[0])
     recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
+    if recipe.freeze:
+        raise RunError("recipe: frozen layers are not measured yet: leave freeze out")
     wanted = {way: options[way] for way in WAYS}
     compute = choose(network, recipe.batch, **wanted)
     given = options.get("memory")

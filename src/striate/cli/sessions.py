@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 def checked(words: tuple[str, ...], options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
     """The network, if one was named, and the settings; refuses what cannot be meant."""
     nets, settings = settings_among(words, options["settings"])
-    for name in ("epochs", "batch", "seed"):
+    for name in ("epochs", "batch", "seed", "freeze"):
         if options[name] is not None and settings.setdefault(name, options[name]) != options[name]:
             raise click.UsageError(f"{name} is set twice")
     if options["resume"] is not None:
         if options["folder"] is not None:
             raise click.UsageError("--resume goes on in the run's own folder: leave --run out")
-    elif not nets:
+        if options["start"] is not None or options["head"] is not None:
+            raise click.UsageError("--resume goes on with the run's own weights: leave --from out")
+    elif options["head"] is not None and options["start"] is None:
+        raise click.UsageError("--head is of weights that are taken over: say --from SOURCE too")
+    elif not nets and options["start"] is None:
         raise click.UsageError("name a network to train: striate train NET --data SOURCE")
     elif not options["data"]:
         raise click.UsageError(
@@ -68,14 +72,17 @@ def begun(
     from striate.probe import fastest
     from striate.runs import check_new
     from striate.session import begin
+    from striate.transfer.begin import fitted, network_of
+    from striate.transfer.known import known
 
-    network = read(nets[0])
-    recipe = recipes.read(options["recipe"] or "default").with_settings(settings)
-    share = max(1, recipe.batch // ranks.world)
-    compute = choose(network, share, **_wanted(options))
+    recipe = recipes.read(options["recipe"] or _usual(settings, options)).with_settings(settings)
     if ranks.first and options["folder"] is not None:
         check_new(options["folder"])  # now, not after an hour of decoding
     with working(console) as tell:
+        start = known(options["start"], tell=tell) if options["start"] else None
+        network = read(nets[0]) if nets else network_of(start)
+        share = max(1, recipe.batch // ranks.world)
+        compute = choose(network, share, **_wanted(options))
         splits = load(
             options["data"],
             input=network.input,
@@ -84,11 +91,30 @@ def begun(
             tell=tell,
         )
     _say_unreadable(splits, console)
+    if start:
+        network = fitted(network, splits.train.classes)
+        compute = choose(network, share, **_wanted(options))
     with memory_explained(network, recipe.batch):
         if ranks.world == 1:
             with working(console) as tell:
                 compute = fastest(network, share, tell=tell, **_wanted(options))
-        return begin(options["folder"], network, splits, recipe, compute, ranks=ranks)
+        return begin(
+            options["folder"],
+            network,
+            splits,
+            recipe,
+            compute,
+            start=start,
+            head=options["head"],
+            ranks=ranks,
+        )
+
+
+def _usual(settings: dict[str, str], options: dict[str, Any]) -> str:
+    """The recipe where none is named."""
+    if settings.get("freeze") == "features":
+        return "head"
+    return "finetune" if options["start"] else "default"
 
 
 def resumed(

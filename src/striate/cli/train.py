@@ -31,6 +31,24 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe; more may follow."
 )
+@click.option(
+    "--from",
+    "start",
+    metavar="SOURCE",
+    help="Begin with the weights of a run, a .safetensors file or hub:OWNER/NAME, and without NET "
+    "with their network. The recipe is `finetune` by default.",
+)
+@click.option(
+    "--freeze",
+    metavar="LAYERS",
+    help="Short for --set freeze=LAYERS: `features`, all but the last, or a number from the input. "
+    "With `features` the recipe is `head` by default.",
+)
+@click.option(
+    "--head",
+    type=click.Choice(["new", "keep"]),
+    help="The last layer's weights: drawn or taken; by default drawn where classes differ.",
+)
 @click.option("--epochs", metavar="N", help="Short for --set epochs=N.")
 @click.option("--batch", metavar="N", help="Short for --set batch=N.")
 @click.option("--seed", metavar="N", help="Short for --set seed=N.")

@@ -89,11 +89,11 @@ def decoded(listing: Listing, fit: Fit, tell: Tell, workers: int | None) -> Deco
     # What is there already is used, whatever the limit, and where it may only be read.
     if found := _read(room / _key(listing, fit, True), listing, fit):
         return found
-    if not _writable(room):
+    if not writable(room):
         memory = BytesIO() if fit.bytes_of(count) <= IN_MEMORY else None
         what = f"decoding (no cache: {room} cannot be written)"
         return _from_memory(listing, fit, build(listing, fit, memory, tell, workers, what), memory)
-    keep = fit.bytes_of(count) <= _limit(room)
+    keep = fit.bytes_of(count) <= limit(room)
     folder = room / _key(listing, fit, keep)
     waiting = "waiting for another process that decodes these images"
     with alone(folder.with_suffix(".lock"), waiting, tell):
@@ -105,7 +105,8 @@ def decoded(listing: Listing, fit: Fit, tell: Tell, workers: int | None) -> Deco
     return found
 
 
-def _writable(room: Path) -> bool:
+def writable(room: Path) -> bool:
+    """Whether files can be made in a folder, which is made."""
     try:
         room.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -118,7 +119,12 @@ def _key(listing: Listing, fit: Fit, keep: bool) -> str:
     return sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
-def _limit(room: Path) -> int:
+def limit(room: Path) -> int:
+    """Bytes that may be kept in a folder: $STRIATE_CACHE_LIMIT, or half of the free disk.
+
+    Raises:
+        DataError: the variable is no number.
+    """
     given = os.environ.get("STRIATE_CACHE_LIMIT")
     if given is None:
         return shutil.disk_usage(room).free // 2

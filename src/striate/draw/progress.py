@@ -7,13 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from striate.draw.plain import line
-from striate.records import Ended, EpochEnded, Evaluated, Record, Started, Stepped, Warned
+from striate.records import (
+    Ended,
+    EpochEnded,
+    Evaluated,
+    Featured,
+    Record,
+    Started,
+    Stepped,
+    Transferred,
+    Warned,
+)
 
 SILENCE = 60.0  # seconds after which a log that is no terminal hears of an epoch under way
 SHARES = {"waiting": "data", "forward": "forward", "backward": "backward", "update": "update"}
@@ -55,6 +66,15 @@ def progress(records: Iterable[Record], console: Console | None = None) -> Itera
                     bar.update(task, total=steps, completed=record.step)
                     say(_opening(record))
                     epoch.began = run.began = heard = record.seconds
+                case Transferred():
+                    source = record.origin.source.removeprefix(f"{Path.cwd()}/")
+                    said = line(f"from {source}: {record.origin}; {record.preparation}")
+                    say(escape(said))
+                case Featured():
+                    depth, *sides = record.shape
+                    shape = "x".join(map(str, (*sides, depth)))
+                    once = "computed before" if record.kept else "computed once"
+                    say(f"frozen up to {record.after}: {shape} of each image, {once}")
                 case Stepped():
                     epoch.add(record)
                     run.add(record)

@@ -8,13 +8,14 @@ Of equal scores or probabilities the class with the lower number comes first, th
 
 from striate.evaluate.measures import Rate, Summary, summarise
 from striate.evaluate.predictions import Predictions, average, predict
-from striate.evaluate.scores import BATCH, ScoresNotFinite, score, shard
+from striate.evaluate.scores import BATCH, Prepare, ScoresNotFinite, score, shard
 from striate.evaluate.views import VIEWS
 
 __all__ = [
     "BATCH",
     "VIEWS",
     "Predictions",
+    "Prepare",
     "Rate",
     "ScoresNotFinite",
     "Summary",

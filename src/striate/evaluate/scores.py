@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
-from striate.data import Images, Preparation
+from striate.data import Images
 from striate.errors import RunError
 from striate.records import Score
 
 BATCH = 256  # images at a time
+Prepare = Callable[[Any, torch.device], Tensor]  # pixels to what a model takes, on its device
 
 
 class ScoresNotFinite(RunError):
@@ -25,7 +27,11 @@ class ScoresNotFinite(RunError):
 
 
 def score(
-    model: nn.Module, images: Images, preparation: Preparation, *, batch: int = BATCH
+    model: nn.Module,
+    images: Images,
+    preparation: Prepare,
+    *,
+    batch: int = BATCH,
 ) -> Score:
     """Score a model on images, in evaluation mode and without gradients; its mode is restored.
 
@@ -34,6 +40,7 @@ def score(
 
     Args:
         model: float32 (N, depth, height, width) to class scores (N, classes).
+        preparation: makes pixels ready for the model, on its device: a `Preparation`, mostly.
         batch: images at a time; it changes speed and memory, never the count.
 
     Of equal scores the class with the lower number comes first, as in `argmax`.

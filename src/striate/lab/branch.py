@@ -13,18 +13,18 @@ from striate.compute import Compute, choose
 from striate.data import Preparation, Splits, prepare
 from striate.errors import RunError
 from striate.lab.curves import Curve
-from striate.lab.keep import Kept, keep
 from striate.network import Network
 from striate.recipes import Recipe
 from striate.records import Ended, Evaluated, Record, Stepped
 from striate.runs import Run
 from striate.state import State, initial
 from striate.train import train
+from striate.transfer.keep import Kept, keep
 
 LATELY = 50  # steps
 MOST_TOLD = 20_000  # records kept; of each kind every second one goes then
 # Settings that were used before the first step: another value needs another beginning.
-FIRST = {"initialisation", "whiten", "normalisation", "resize", "validation", "seed"}
+FIRST = {"initialisation", "whiten", "freeze", "normalisation", "resize", "validation", "seed"}
 
 
 @dataclass(frozen=True)

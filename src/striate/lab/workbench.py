@@ -14,7 +14,6 @@ from striate.errors import RunError, StriateError
 from striate.keeping import keep_now
 from striate.lab.branch import Branch, Mark, begun, with_weights
 from striate.lab.differences import GOOD, WRONG, check_gradients
-from striate.lab.keep import Kept, keep
 from striate.lab.knobs import TURNED
 from striate.lab.script import script
 from striate.lab.shelf import runs
@@ -25,6 +24,7 @@ from striate.recipes import Recipe, from_toml
 from striate.runs import create_run, open_run
 from striate.see.copies import device_of
 from striate.storage import write
+from striate.transfer.keep import Kept, keep
 
 HEART = "by heart"  # the branch that learns a few images
 ENDED = "the recipe has come to its end: give it more epochs as text, or begin anew"

@@ -39,6 +39,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "early_stopping": (1, 10**9),
     "auxiliary_weight": (0, 10**6),
     "whiten_bias_epochs": (0, 10**9),
+    "freeze": (1, 10**6),
     "resize": (1, 10**5),
     "validation": (0, 0.9),
     "shift": (0, 10**4),

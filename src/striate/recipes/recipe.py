@@ -19,6 +19,7 @@ from striate.recipes.limits import LIMITS, check
 from striate.recipes.values import parsed, typed
 
 Range = tuple[float, float]
+FEATURES = "features"  # what `freeze` calls all layers but the last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,8 @@ class Recipe:
         initialisation: a name in INITIALISATIONS.
         whiten: the first convolution's filters whiten patches of the training images, and stay.
         whiten_bias_epochs: for how many epochs its bias is trained; to the end where None.
+        freeze: so many layers with weights, counted from the input, are not trained, with all that
+            stands between them; `features`, all but the last one.
         normalisation: a name in NORMALISATIONS.
         resize: shorter side to which images of a folder are scaled before the centre square is
             cut out of them; None leaves those of the right size and scales others to 8/7.
@@ -132,6 +135,7 @@ class Recipe:
     initialisation: str = "he"
     whiten: bool = False
     whiten_bias_epochs: int | None = None
+    freeze: int | str | None = None
 
     normalisation: str = "channels"
     resize: int | None = None
@@ -156,7 +160,8 @@ class Recipe:
             if (chosen := getattr(self, name)) not in known:
                 raise RunError(f"recipe: there is no {name} {chosen!r}; {nearest(chosen, known)}")
         for name in LIMITS:
-            check(name, getattr(self, name))
+            if not isinstance(value := getattr(self, name), str):
+                check(name, value)
         self._refuse("rule", RULES)
         self._refuse("schedule", SCHEDULES)
         if self.area is None and self.aspect is not None:
@@ -167,6 +172,14 @@ class Recipe:
             raise RunError("recipe: grow_until is not used without grow_from")
         if not self.whiten and self.whiten_bias_epochs is not None:
             raise RunError("recipe: whiten_bias_epochs is not used without whiten")
+        if isinstance(self.freeze, str) and self.freeze != FEATURES:
+            raise RunError(
+                f"recipe: freeze is {FEATURES!r} or a number of layers, not {self.freeze!r}"
+            )
+        if self.freeze and self.whiten:
+            raise RunError(
+                "recipe: whiten makes a new first layer, and freeze keeps it: choose one"
+            )
         if not self.shift and self.padding != "zeros":
             raise RunError("recipe: padding is not used without shift")
         if self.schedule == "one-cycle" and self.warm_up:

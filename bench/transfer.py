@@ -1,0 +1,122 @@
+"""Transfer: five classes of CIFAR-10 learned well, five others from 50 images each, over seeds.
+
+    python bench/transfer.py --data ../shared/data/cifar10-jpeg.zip [--seeds 5]
+
+A small network learns airplane to deer from 2,000 images a class. From its weights, dog to
+truck are learned from 50 images a class, another 50 with each seed: the whole network at low rates
+(recipe finetune), and a new last layer alone on frozen features (recipe head). Beside them the
+same network from scratch, by the recipe default, for as many epochs as fine-tuning. All are scored
+once, on the 5,000 test images of the five classes. Each run is `striate train` as a person says
+it; runs stay in build/transfer. The bar: both ways at least 5 points of accuracy above scratch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from pairs import ROOT, aligned, heading, here, use_threads, write
+
+WORK = ROOT / "build" / "transfer"
+BEFORE = ("airplane", "automobile", "bird", "cat", "deer")
+AFTER = ("dog", "frog", "horse", "ship", "truck")
+IMAGES, MANY = 50, 2000  # of each class, to move to and to learn before
+BAR = 5.0  # points of accuracy
+NETWORK = (
+    "[32x32x3] (conv3-32 bn relu)*2 maxpool2 (conv3-64 bn relu)*2 maxpool2 "
+    "(conv3-128 bn relu)*2 avgpool fc-5 softmax"
+)
+FIRST = ("--recipe", "default", "epochs=8", "flip=random", "shift=4")
+# As many epochs of scratch and of fine-tuning, the same changes to the images.
+WAYS = {
+    "from scratch": (NETWORK, "--recipe", "default", "epochs=60", "flip=random", "shift=4"),
+    "finetuned whole": ("--from", "{before}", "epochs=60", "shift=4"),
+    "frozen features": ("--from", "{before}", "--freeze", "features"),
+}
+
+
+def subset(source: Path, path: Path, classes: tuple[str, ...], images: int, seed: int) -> Path:
+    """An archive with some training images of each of some classes, and all their test images."""
+    if path.exists():
+        return path
+    part = path.with_suffix(".part")
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(part, "w") as kept:
+        for kind in classes:
+            every = [
+                each for each in whole.namelist() if f"/{kind}/" in f"/{each}" and each[-1] != "/"
+            ]
+            train = sorted(each for each in every if "train/" in each)
+            if images < len(train):
+                train = random.Random(f"{seed} {kind}").sample(train, images)
+            for name in (*train, *(each for each in every if "test/" in each)):
+                kept.writestr(name, whole.read(name))
+    part.rename(path)
+    return path
+
+
+def trained(arguments: tuple[str, ...], data: Path, run: Path, seed: int) -> dict[str, Any]:
+    """A run's test accuracy in percent, the number of images behind it, and its seconds."""
+    command = [sys.executable, "-m", "striate", "train", *arguments, "validation=0"]
+    command += ["--data", str(data), "--seed", str(seed), "--run", str(run), "--json"]
+    began = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    score = next(each["score"] for each in records if each.get("split") == "test")
+    training = next(each["seconds"] for each in records if each["record"] == "Ended")
+    return {
+        "accuracy": round(100 * (1 - score["top1_error"]), 2),
+        "count": score["count"],
+        "training": round(training, 1),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def main() -> int:
+    """Train, write, print."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--data", type=Path, required=True)
+    options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--threads", type=int, default=1)
+    given = options.parse_args()
+    use_threads(given.threads)
+    WORK.mkdir(parents=True, exist_ok=True)
+    stamp = f"{time.time():.0f}"
+    many = subset(given.data, WORK / "before.zip", BEFORE, MANY, 0)
+    found: dict[str, list[dict[str, Any]]] = {"learned before": [], **{way: [] for way in WAYS}}
+    for seed in range(given.seeds):
+        before = WORK / f"{stamp}-before-{seed}"
+        found["learned before"].append(trained((NETWORK, *FIRST), many, before, seed))
+        few = subset(given.data, WORK / f"after-{IMAGES}-{seed}.zip", AFTER, IMAGES, seed)
+        for way, arguments in WAYS.items():
+            said = tuple(each.format(before=before) for each in arguments)
+            run = WORK / f"{stamp}-{way.replace(' ', '-')}-{seed}"
+            found[way].append(trained(said, few, run, seed))
+        print(seed, *(each[-1] for each in found.values()), file=sys.stderr, flush=True)
+    rows = [["", "test accuracy, %", "s.d.", "lowest", "highest", "training, s", "process, s"]]
+    for way, runs in found.items():
+        values = [each["accuracy"] for each in runs]
+        spread = stdev(values) if len(values) > 1 else 0.0
+        figures = (mean(values), spread, min(values), max(values))
+        seconds = (mean(each[name] for each in runs) for name in ("training", "seconds"))
+        rows.append([way, *(f"{each:.1f}" for each in (*figures, *seconds))])
+    result = here(given.threads, seeds=given.seeds, network=NETWORK, transfer=found)
+    tested = f"{found['from scratch'][0]['count']:,} test images"
+    text = f"{len(AFTER)} classes, {IMAGES} training images each, {tested}, {given.seeds} seeds."
+    write("transfer", result, f"{heading('Transfer', result)}\n\n{text}\n\n{aligned(rows)}")
+    scratch = mean(each["accuracy"] for each in found["from scratch"])
+    ways = (mean(each["accuracy"] for each in found[way]) for way in list(WAYS)[1:])
+    return 0 if all(each - scratch >= BAR for each in ways) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

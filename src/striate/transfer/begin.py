@@ -1,0 +1,176 @@
+"""A network that begins with weights that are known: what fits is taken, the head is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor, nn
+
+from striate.data import Preparation
+from striate.errors import RunError
+from striate.layers import Volume
+from striate.modules import Chain
+from striate.network import Network
+from striate.origin import Origin
+from striate.rules import head
+from striate.transfer.keep import keep
+from striate.transfer.known import Known
+
+HEADS = ("new", "keep")
+UNCOUNTED = "num_batches_tracked"  # PyTorch counts batches; nothing reads that
+WAYS = ("stride", "dilation", "groups", "padding")  # what a layer's weights do not show
+
+
+def network_of(known: Known | None) -> Network:
+    """The network that weights are of.
+
+    Raises:
+        RunError: that is not known.
+    """
+    if known is None or known.network is None:
+        source = "WEIGHTS" if known is None else known.source
+        raise RunError(
+            f"{source} does not say of which network its weights are: name one that comes along, "
+            "or a .net file, before --from"
+        )
+    return known.network
+
+
+def fitted(network: Network, classes: tuple[str, ...]) -> Network:
+    """The network with a score for each class.
+
+    Raises:
+        NotationError: its last layer is not written so that it could have another width.
+    """
+    if all(
+        network.steps[end].volume.depth == len(classes)
+        for end in (network.expansion.output, *network.expansion.head_outputs.values())
+    ):
+        return network
+    return network.with_classes(len(classes))
+
+
+def begin_with(
+    known: Known, model: nn.Module, network: Network, classes: tuple[str, ...], wish: str | None
+) -> Origin:
+    """Give a model the weights that fit it, and say which. The others stay as they are.
+
+    Args:
+        model: of the network, changed in place.
+        classes: that it will tell apart.
+        wish: of HEADS. By default its last layer, and that of each auxiliary head, begins anew
+            where the weights tell other classes apart, or nobody knows which, and another number.
+
+    Raises:
+        RunError: nothing fits, or a head is to be kept that does not fit.
+    """
+    last = _heads(model)
+    others = bool(known.classes) and known.classes != classes
+    anew = wish == "new" or (others and wish != "keep")
+    weights = {
+        name: each for name, each in known.weights.items() if not (anew and _layer(name) in last)
+    }
+    kept = keep(weights, model)
+    taken = [name for name in kept.taken if not name.endswith(UNCOUNTED)]
+    fresh = {name: why for name, why in kept.anew.items() if not name.endswith(UNCOUNTED)}
+    if not any(name.endswith("weight") and _layer(name) not in last for name in taken):
+        raise RunError(f"no layer of {known.source} fits the network{_first(known, model)}")
+    if wish == "keep" and (lost := last.intersection(map(_layer, fresh))):
+        raise RunError(
+            f"--head keep: {min(lost)} of {known.source} does not fit {len(classes)} classes"
+        )
+    layers = dict.fromkeys(map(_layer, fresh))
+    own = model.state_dict()
+    reason = "as asked for" if wish == "new" else "other classes"
+    said = tuple(
+        _said(layer, known, own, fresh, reason if layer in last else "") for layer in layers
+    )
+    unused = {_layer(name) for name in known.weights if name not in own}
+    return Origin(
+        source=known.source,
+        sha256=known.sha256,
+        taken=len(taken),
+        tensors=len(taken) + len(fresh),
+        anew=said,
+        unused=tuple(sorted(unused)),
+        other=_otherwise(known, network, {_layer(name) for name in taken}),
+        head=wish or "",
+    )
+
+
+def preparation_for(known: Known, network: Network) -> Preparation | None:
+    """What was done to the images that the weights were trained on, for a network's input.
+
+    None where that is not known, or was done to other channels. A mean image of another size
+    becomes its channels' means.
+    """
+    found = known.preparation
+    if found is None or found.input.depth != network.input.depth:
+        return None
+    if found.input == network.input or found.mean_image is None:
+        return replace(found, input=network.input)
+    mean = tuple(found.mean_image.astype(np.float64).mean(axis=(0, 1)).tolist())
+    return replace(found, input=network.input, mean=mean, mean_image=None)
+
+
+def _heads(model: nn.Module) -> set[str]:
+    """The names of the last layer with weights, and of those of auxiliary heads."""
+    names = {id(each): name for name, each in model.named_modules()}
+    found = [head(model)]
+    if isinstance(model, Chain):
+        found += [head(each) for name, each in model.named_children() if name not in model.flow]
+    return {names[id(each)] for each in found if each is not None}
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _said(
+    layer: str, known: Known, own: Mapping[str, Tensor], fresh: Mapping[str, str], reason: str
+) -> str:
+    """A layer that begins anew, with why; `reason` is that of a last layer that would fit."""
+    name = f"{layer}.weight"
+    was, now = known.weights.get(name), own.get(name)
+    if was is None or now is None:
+        return f"{layer} ({next(why for each, why in fresh.items() if _layer(each) == layer)})"
+    if reason and was.shape == now.shape:
+        return f"{layer} ({reason})"
+    if reason and was.shape[1:] == now.shape[1:]:
+        return f"{layer} ({len(was)} -> {len(now)} classes)"
+    return f"{layer} ({fresh[name]})"
+
+
+def _first(known: Known, model: nn.Module) -> str:
+    """The first layer of the network, and that of the weights, for a person to see why."""
+    name, ours = next(each for each in model.named_parameters() if each[1].dim() > 1)
+    filters = {each: found for each, found in known.weights.items() if found.dim() > 1}
+    if not filters:
+        return ""
+    other = name if name in filters else min(filters, key=lambda each: (-filters[each].dim(), each))
+    here, there = ("x".join(map(str, each.shape)) for each in (ours, filters[other]))
+    return f": its {other} is {there}, and the network begins with {name} of {here}"
+
+
+def _otherwise(known: Known, network: Network, taken: set[str]) -> tuple[str, ...]:
+    """The layers that take weights, and stride, pad or group in another way than they did there."""
+    if known.network is None:
+        return ()
+    there = {step.name: step for step in known.network.steps}
+    found = []
+    for step in network.steps:
+        if step.name not in taken or step.name not in there:
+            continue
+        for way in WAYS:
+            was, now = (_way(way, each.layer, each.met) for each in (there[step.name], step))
+            if was != now:
+                found.append(f"{step.name} ({way} {was} there, {now} here)")
+                break
+    return tuple(found)
+
+
+def _way(way: str, layer: object, met: Volume) -> object:
+    value = getattr(layer, way, None)
+    return value(met) if callable(value) else value

@@ -1,0 +1,116 @@
+"""Weights that are known: of a run, in a file, on a hub; with what is known of their network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import file_digest
+from pathlib import Path
+
+from torch import Tensor
+
+from striate.data import Preparation
+from striate.data.tell import Tell, silent
+from striate.errors import RunError
+from striate.layers.volume import Volume
+from striate.network import Network
+from striate.runs import lasting, open_run
+from striate.storage import read_tensors
+from striate.transfer.hub import HUB, fetched
+from striate.transfer.published import published
+
+# How files begin that can run when they are read: a zip archive and a pickle, as torch.save writes.
+PICKLES = (b"PK\x03\x04", b"\x80")
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Weights to begin with.
+
+    Attributes:
+        source: as `known` takes it, a path from the root of the file system.
+        weights: by the names of the network's tensors.
+        sha256: of their file.
+        network: that they are of; None where that is not known.
+        classes: that they tell apart, in the order of the scores; empty where not known.
+        preparation: of the images that they were trained on, of any size where it is the same for
+            each pixel; None where not known.
+    """
+
+    source: str
+    weights: Mapping[str, Tensor]
+    sha256: str
+    network: Network | None = None
+    classes: tuple[str, ...] = ()
+    preparation: Preparation | None = None
+
+
+def known(source: str, *, tell: Tell = silent) -> Known:
+    """Weights to begin with, and what is known of their network.
+
+    Args:
+        source: a run's folder or name, whose weights to use are taken; a safetensors file, of a
+            run, of striate's names or of torchvision's or timm's; or `hub:OWNER/NAME[@REVISION]`.
+        tell: hears what is fetched.
+
+    Raises:
+        RunError: there is no such run, file or repository, or it cannot be used.
+    """
+    if source.startswith(HUB):
+        found = fetched(source.removeprefix(HUB), tell=tell)
+        weights = _of_file(found.path, source)
+        if found.mean:
+            weights = replace(weights, preparation=_prepared(found.mean, found.deviation))
+        return replace(weights, source=source)
+    path = Path(source).expanduser()
+    if path.is_file() or path.suffix == ".safetensors":
+        return _of_file(path, str(path))
+    run = open_run(source)
+    path = run.path / "weights.safetensors"
+    if not path.is_file():
+        raise RunError(f"{run.path} holds no weights: it ended before its first epoch did")
+    return _of_run(path, lasting(source))
+
+
+def _of_file(path: Path, name: str) -> Known:
+    if (path.parent / "run.json").is_file():
+        return _of_run(path, str(path.resolve()))
+    weights, sha256 = _read(path, name)
+    source = str(path.resolve())
+    found = published(weights)
+    if found is None:
+        return Known(source, weights, sha256)
+    preparation = _prepared(found.mean, found.deviation)
+    return Known(source, found.weights, sha256, found.network, (), preparation)
+
+
+def _prepared(mean: tuple[float, ...], deviation: tuple[float, ...]) -> Preparation:
+    """The same for any size of images."""
+    return Preparation(Volume(1, 1, len(mean)), mean, deviation)
+
+
+def _of_run(path: Path, source: str) -> Known:
+    run = open_run(path.parent)
+    weights, sha256 = _read(path, str(path))
+    return Known(source, weights, sha256, run.network, run.classes, run.preparation)
+
+
+def _read(path: Path, name: str) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a file, all finite, and its sum."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(4)
+            file.seek(0)
+            sha256 = file_digest(file, "sha256").hexdigest()
+    except OSError as reason:
+        raise RunError(f"{name} cannot be read: {reason.strerror}") from None
+    if begins.startswith(PICKLES):
+        raise RunError(
+            f"{name} is a pickle or an archive of one, which could run code when it is read: "
+            "striate reads safetensors alone"
+        )
+    tensors, _ = read_tensors(path)
+    for tensor, values in tensors.items():
+        if values.is_floating_point() and not values.isfinite().all():
+            raise RunError(f"{name}: {tensor} holds values that are not finite")
+    return tensors, sha256
