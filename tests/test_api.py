@@ -54,6 +54,7 @@ FLOORS = [
     ["gallery"],
     ["lab"],
     ["ship"],
+    ["serve"],
     ["comparison"],
     ["cli"],
     ["__main__"],

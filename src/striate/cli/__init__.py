@@ -30,6 +30,7 @@ VERBS = (
     "curve",
     "see",
     "lab",
+    "serve",
     "completion",
 )
 

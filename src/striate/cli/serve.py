@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import click
-
-SIZE = r"bytes, or 500kB, 16MB, 64MiB ..."
 
 
 @click.command("serve")
@@ -34,9 +31,9 @@ def command(source: str, **options: Any) -> None:
     RUN is a run folder; FILE.onnx is what `striate export` wrote. POST /predict takes images; a
     browser shows a page to drop them on. Ctrl-C finishes what was accepted and ends it.
     """
+    from striate.serve.opening import Opening
     from striate.serve.serving import serve
     from striate.serve.settings import Limits, Settings
-    from striate.ship.predictor import open_predictor
 
     given = {
         name: options[of]
@@ -60,5 +57,4 @@ def command(source: str, **options: Any) -> None:
     )
     if not settings.alone and settings.token is None:
         click.echo("whoever can reach this machine can ask: --token lets in only some", err=True)
-    opened = partial(open_predictor, source, engine=options["engine"], threads=settings.threads)
-    serve(opened, settings)
+    serve(Opening(source, options["engine"], settings.threads), settings)

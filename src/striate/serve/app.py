@@ -74,6 +74,11 @@ class Service:
         self.bodies.stop()
         self.metrics.set(ready=0)
 
+    def close(self) -> None:
+        """Finish what is in the line."""
+        if self.predict is not None:
+            self.predict.line.close()
+
     def _scored(self, size: int, seconds: float) -> None:
         self.metrics.observe("striate_batch_size", size)
         self.metrics.observe("striate_batch_seconds", seconds)

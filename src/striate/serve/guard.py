@@ -100,7 +100,9 @@ class Guard:
         return origin.netloc in hosts or _bare(origin.netloc) in self.settings.names
 
     def _known(self, scope: Scope) -> bool:
-        given = [each[7:] for each in _all(scope, b"authorization") if each[:7].lower() == "bearer "]
+        given = [
+            each[7:] for each in _all(scope, b"authorization") if each[:7].lower() == "bearer "
+        ]
         for header in _all(scope, b"cookie"):
             try:
                 cookie = SimpleCookie(header).get(self._cookie)

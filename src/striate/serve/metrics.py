@@ -28,7 +28,10 @@ GAUGES = {
     "striate_ready": "Workers that answer.",
 }
 HISTOGRAMS = {
-    "striate_request_seconds": ("From a request's head to the answer, those with status 200.", SECONDS),
+    "striate_request_seconds": (
+        "From a request's head to the answer, those with status 200.",
+        SECONDS,
+    ),
     "striate_batch_size": ("Images scored at once.", SIZES),
     "striate_batch_seconds": ("What the network took for a batch.", SECONDS),
 }
@@ -92,7 +95,11 @@ def _lines(values: Sequence[float]) -> Iterator[str]:
             yield from _head(name, help, kind)
             for column, at in COLUMNS.items():
                 if column.partition("{")[0] == name:
-                    yield f"{column} {values[at]:g}" if kind == "gauge" else f"{column} {values[at]:.0f}"
+                    yield (
+                        f"{column} {values[at]:g}"
+                        if kind == "gauge"
+                        else f"{column} {values[at]:.0f}"
+                    )
     for name, (help, bounds) in HISTOGRAMS.items():
         yield from _head(name, help, "histogram")
         first = COLUMNS[f'{name}_bucket{{le="{bounds[0]:g}"}}']

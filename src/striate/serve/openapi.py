@@ -81,7 +81,10 @@ def _predict(settings: Settings) -> Json:
                 "application/json": {"schema": _asked(limits.images)},
             },
         },
-        "responses": {"200": _response("The classes.", _ref("Predictions")), **_refusals(*REFUSALS)},
+        "responses": {
+            "200": _response("The classes.", _ref("Predictions")),
+            **_refusals(*REFUSALS),
+        },
     }
 
 
@@ -133,8 +136,7 @@ def _get(summary: str, content: Json, *refused: int) -> Json:
 
 def _refusals(*statuses: int) -> Json:
     return {
-        str(status): _response(REFUSALS[status], _ref("Refusal"))
-        for status in sorted(statuses)
+        str(status): _response(REFUSALS[status], _ref("Refusal")) for status in sorted(statuses)
     }
 
 

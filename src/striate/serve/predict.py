@@ -93,13 +93,13 @@ class Predict:
         gone = asyncio.ensure_future(_gone(receive))
         try:
             first = asyncio.FIRST_COMPLETED
-            done, _ = await asyncio.wait({together, gone}, timeout=seconds, return_when=first)
+            both: set[asyncio.Future[Any]] = {together, gone}
+            done, _ = await asyncio.wait(both, timeout=seconds, return_when=first)
             if together in done:
-                return together.result()
+                return list(together.result())
         finally:
             gone.cancel()
-            together.cancel()
-            left = sum(each.cancelled() for each in answers)
+            left = sum(each.cancel() for each in answers)
             self._metrics.add("striate_images_total", left, fate="gone")
         if gone in done:
             raise Gone

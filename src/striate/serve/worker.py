@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from socket import socket
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 GRACE = 60.0  # seconds that clients have to take their answers when the server ends
 BACKLOG = 2048  # connections that the system holds until they are accepted
-TOLD = 0.25  # seconds between two entries of how things stand
 
 
 def work(
@@ -51,40 +51,41 @@ def work(
     _raise_open_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, to all at once: one decides
     service = Service(settings, listening.getsockname()[1], Metrics(shared, number))
-    connections = Connections(settings.limits, service.bodies)
-    service.connections = lambda: connections.count
-    config = uvicorn.Config(
-        _Living(service, connections),
-        http=partial(Connection, connections),  # type: ignore[arg-type]
-        ws="none",
-        lifespan="on",
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=round(settings.limits.head),
-        timeout_graceful_shutdown=round(GRACE),
-    )
-    server = _Server(config, service)
+    server = Server(service)
     Thread(target=_obey, args=(orders, server), daemon=True).start()
-    loading = Thread(target=_load, args=(opened, service, orders, server), daemon=True)
-    loading.start()
+    Thread(target=_load, args=(opened, service, orders, server), daemon=True).start()
     server.run(sockets=[listening])
-    if service.predict is not None:
-        service.predict.line.close()
+    service.close()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Stops when it is told to, by signal or otherwise, and then takes nothing more on."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
+    def __init__(self, service: Service) -> None:
         self.service = service
+        limits = service.settings.limits
+        connections = Connections(limits, service.bodies)
+        service.connections = lambda: connections.count
+        super().__init__(
+            uvicorn.Config(
+                _Living(service, connections),
+                http=partial(Connection, connections),  # type: ignore[arg-type]
+                ws="none",
+                lifespan="on",
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=math.ceil(limits.head),
+                timeout_graceful_shutdown=round(GRACE),
+            )
+        )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        signal.signal(signal.SIGTERM, self.handle_exit)
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, self.handle_exit)
         yield
 
     async def on_tick(self, counter: int) -> bool:
