@@ -8,7 +8,7 @@ READY := .venv/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup demo chromium test check fuzz crash-test torchrun-test seeds residual docs clean
 .PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate
-.PHONY: gpu gpu-dry-run gallery screens page-memory bench-watching
+.PHONY: gpu gpu-dry-run gallery screens page-memory bench-watching bench-load
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## (.*)/  make \1	\2/' | expand -t 22
@@ -74,6 +74,9 @@ gpu-dry-run: $(READY) ## the same on the CPU with few images
 
 bench-watching: $(READY) ## what watching in the lab costs (CIFAR10=file)
 	$(CHECKOUTS) $(BIN)/python bench/watching.py
+
+bench-load: $(READY) ## striate serve under ten times what it can do, and beside 500 slow connections
+	$(BIN)/python bench/load.py
 
 page-memory: $(READY) chromium ## the lab's page for ten minutes: its memory must not grow
 	$(BIN)/python tests/page_memory.py

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from threading import Event, Thread
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -132,9 +132,9 @@ class Served:
         )
 
 
-def answer(made: socket.socket) -> tuple[int, dict[str, str], Any]:
+def answer(made: socket.socket, reading: BinaryIO | None = None) -> tuple[int, dict[str, str], Any]:
     """The next response on a connection: status, headers, body; JSON as what it says."""
-    reading = made.makefile("rb")
+    reading = reading or made.makefile("rb")
     status = int(reading.readline().split()[1])
     headers = {}
     while line := reading.readline().strip().decode("latin-1"):

@@ -237,7 +237,7 @@ def test_a_network_that_fails_is_no_fault_of_the_asker() -> None:
 def test_the_token_is_asked_for_everywhere_but_at_health() -> None:
     token = "a-token-of-this-test"
     with served(token=token) as server:
-        paths = [route.path for route in server.service.application().app.app.routes]  # type: ignore[attr-defined]
+        paths = [route.path for route in server.service.guard.app.app.routes]  # type: ignore[attr-defined]
         assert "/metrics" in paths
         for path in [*paths, "/nothing"]:
             for given in (

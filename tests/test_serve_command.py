@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -118,6 +119,27 @@ def test_it_answers_what_the_run_does(run: Path, process: Process) -> None:
             assert each["class"] == predictor.classes[each["index"]]
             assert np.float32(each["probability"]) == wanted[each["index"]]
     assert process.stop(signal.SIGINT) == ""
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="runs curl")
+def test_the_examples_of_the_docs(process: Process, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/serving.md").read_text("utf-8")
+    examples = re.findall(r"^curl .+$", page, re.MULTILINE)
+    assert len(examples) >= 5
+    (tmp_path / "cat.jpg").write_bytes(picture(0, (60, 40), "JPEG"))
+    (tmp_path / "dog.png").write_bytes(picture(255))
+    for line in examples:
+        command = line.replace(":8000/", f":{process.port}/")
+        done = subprocess.run(
+            ["bash", "-c", f"{command} --silent --fail-with-body"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        likeliest = [each["top"][0]["class"] for each in json.loads(done.stdout)["predictions"]]
+        given = re.findall(r"cat\.jpg|dog\.png", line)
+        assert likeliest == [{"cat.jpg": "dark", "dog.png": "bright"}[each] for each in given]
 
 
 def test_a_stop_in_full_traffic_loses_nothing_that_was_accepted(process: Process) -> None:

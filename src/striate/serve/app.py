@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from striate.errors import nearest
 from striate.serve.bodies import Bodies, stopping
-from striate.serve.guard import Guard
+from striate.serve.guard import RAW_HEADERS, Guard
 from striate.serve.line import Line, Pixels
 from striate.serve.metrics import STATUSES, Metrics
 from striate.serve.openapi import openapi
-from striate.serve.predict import Predict, TooManyPixels, overloaded
+from striate.serve.predict import Predict, TooManyPixels, overloaded, retry_after
 from striate.serve.refusal import Gone, Refusal
 from striate.serve.settings import Limits, Settings
 from striate.serve.speed import Speed, measure
@@ -48,9 +49,11 @@ class Service:
     connections: Callable[[], int] = lambda: 0
     predict: Predict | None = None
     bodies: Bodies = field(init=False)
+    guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self.settings.limits)
+        self.guard = self._application()
 
     def begin(self, predictor: Predictor) -> Speed:
         """Measure the network, then answer with it."""
@@ -125,9 +128,22 @@ class Service:
         """GET /openapi.json."""
         return JSONResponse(openapi(self.settings))
 
+    def at_once(
+        self, method: bytes, address: bytes, headers: list[tuple[bytes, bytes]]
+    ) -> bytes | None:
+        """The refusal of an image for which there is no room, as it is sent: there may be many."""
+        if self.predict is None or not self.predict.line.full:
+            return None
+        path, _, query = address.partition(b"?")
+        asked = {"type": "http", "path": "/predict", "query_string": query, "headers": headers}
+        if method != b"POST" or path != b"/predict" or not self.guard.passes(asked):
+            return None
+        self.metrics.add("striate_requests_total", status=429)
+        return _sent(retry_after(self.predict.line))
+
     # -- the application
 
-    def application(self) -> Guard:
+    def _application(self) -> Guard:
         """All of it, behind its guard."""
         routes = [
             Route("/predict", self.answer, methods=["POST"]),
@@ -145,7 +161,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Counted:
-    """Refuses what there is no room for before anything else is done for it; counts answers."""
+    """Counts answers."""
 
     app: Starlette
     service: Service
@@ -161,12 +177,7 @@ class Counted:
                 self.service.metrics.add("striate_requests_total", status=status)
             await send(message)
 
-        predict = self.service.predict if scope["path"] == "/predict" else None
-        if predict is not None and scope["method"] == "POST" and predict.line.full:
-            # The body is not read, nor is much else done: there may be many of these.
-            await overloaded(predict.line).response()(scope, receive, sending)
-        else:
-            await self.app(scope, receive, sending)
+        await self.app(scope, receive, sending)
 
 
 def _page(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
@@ -176,6 +187,15 @@ def _page(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
         return Response(content, media_type=kind)
 
     return page
+
+
+@lru_cache(maxsize=64)
+def _sent(seconds: int) -> bytes:
+    """A refusal for so many seconds as bytes of HTTP."""
+    response = overloaded(seconds).response()
+    headers = [*response.raw_headers, *RAW_HEADERS]
+    lines = [b"HTTP/1.1 429 Too Many Requests", *(b": ".join(each) for each in headers), b"", b""]
+    return b"\r\n".join(lines) + bytes(response.body)
 
 
 def _careful(predictor: Predictor, limits: Limits) -> Callable[[bytes], Pixels]:

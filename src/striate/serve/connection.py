@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,11 +21,15 @@ LONGEST_HEAD = 65_536  # bytes
 MOST_WAITING = 16  # requests sent before the first is answered
 
 
+# Method, address and headers -> an answer that can be given without more ado, or None.
+AtOnce = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bytes | None]
+
+
 class Connections:
     """Those of a worker that are open, and which of them have nothing to be answered."""
 
-    def __init__(self, limits: Limits, bodies: Bodies) -> None:
-        self.limits, self.bodies, self.count = limits, bodies, 0
+    def __init__(self, limits: Limits, bodies: Bodies, at_once: AtOnce) -> None:
+        self.limits, self.bodies, self.at_once, self.count = limits, bodies, at_once, 0
         self.quiet: dict[Connection, float] = {}  # since when; the longest quiet first
 
     def made(self) -> None:
@@ -57,6 +62,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(**given)
         self.others = others
         self._in_head, self._head, self._passed_over = True, 0, 0
+        self._turned_away = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -90,13 +96,39 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head, self._passed_over = True, 0, 0
+        self._turned_away = False
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         if len(self.pipeline) >= MOST_WAITING:
             raise ValueError("too many requests at once")  # which uvicorn answers with 400
+        if self._answered_at_once():
+            return
         super().on_headers_complete()
         self.others.quiet.pop(self, None)
+
+    def _answered_at_once(self) -> bool:
+        """No task, no application: where there is too much to do, most is refused."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        special = self.expect_100_continue or self.parser.should_upgrade()
+        if busy or special or self.flow.write_paused or not self.parser.should_keep_alive():
+            return False
+        said = self.others.at_once(self.parser.get_method(), self.url, self.headers)
+        if said is None:
+            return False
+        self.transport.write(said)
+        self._turned_away = True
+        del self.others.quiet[self]
+        self.others.quiet[self] = self.loop.time()
+        return True
+
+    def on_body(self, body: bytes) -> None:
+        if not self._turned_away:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._turned_away:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

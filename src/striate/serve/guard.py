@@ -22,7 +22,7 @@ from striate.serve.settings import LOOPBACK, Settings
 OPEN = ("/health",)  # asked by what keeps a server running, which has no token
 HEADERS = {
     "content-security-policy": (
-        "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
@@ -31,7 +31,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-_RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,14 @@ class Guard:
             await self._welcomed(scope, receive, send)
         else:
             await self.app(scope, receive, _with_headers(send))
+
+    def passes(self, scope: Scope) -> bool:
+        """Whether a request may be made."""
+        try:
+            self._check(scope)
+        except Refusal:
+            return False
+        return True
 
     def _check(self, scope: Scope) -> None:
         """Raise a Refusal for whoever may not ask."""
@@ -146,7 +154,7 @@ def _in_address(scope: Scope) -> list[str]:
 def _with_headers(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own: list[Any] = [*message.get("headers", []), *_RAW]
+            own: list[Any] = [*message.get("headers", []), *RAW_HEADERS]
             message = {**message, "headers": own}
         await send(message)
 

@@ -29,9 +29,13 @@ class TooManyPixels(DataError):
     """An image is larger than the server takes."""
 
 
-def overloaded(line: Line) -> Refusal:
+def retry_after(line: Line) -> int:
+    """Seconds after which there will be room."""
+    return math.ceil(max(1.0, line.clears))
+
+
+def overloaded(seconds: int) -> Refusal:
     """What is said to whom there is no room for."""
-    seconds = math.ceil(max(1.0, line.clears))
     return Refusal(
         429,
         "more is asked than can be answered in time",
@@ -63,10 +67,10 @@ class Predict:
             Gone: the client does not wait for it.
         """
         began = time.monotonic()
+        self._make_sure_of_room()  # before the body is read
         async with self._bodies.read(request.headers, request.receive) as body:
             wanted = await self._asked(request, body)
-            if self.line.full:
-                raise overloaded(self.line)
+            self._make_sure_of_room()
             if self._bodies.stopping:
                 raise stopping()
             answers = [self.line.put(image.content) for image in wanted.images]
@@ -75,6 +79,10 @@ class Predict:
         response = self._told(wanted, scores)
         self._metrics.observe("striate_request_seconds", time.monotonic() - began)
         return response
+
+    def _make_sure_of_room(self) -> None:
+        if self.line.full:
+            raise overloaded(retry_after(self.line))
 
     async def _asked(self, request: Request, body: bytes) -> Asked:
         given = (
@@ -107,7 +115,7 @@ class Predict:
             504,
             f"no answer within {self._limits.answer:g} seconds",
             "ask again later, or about fewer images at once",
-            {"retry-after": str(math.ceil(max(1.0, self.line.clears)))},
+            {"retry-after": str(retry_after(self.line))},
         )
 
     def _told(self, wanted: Asked, scores: Sequence[Any]) -> Response:

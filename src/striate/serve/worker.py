@@ -19,7 +19,6 @@ import uvicorn
 from striate.errors import StriateError
 from striate.serve.app import Service
 from striate.serve.connection import Connection, Connections
-from striate.serve.guard import Guard
 from striate.serve.metrics import Metrics
 from striate.serve.settings import Settings
 
@@ -64,7 +63,7 @@ class Server(uvicorn.Server):
     def __init__(self, service: Service) -> None:
         self.service = service
         limits = service.settings.limits
-        connections = Connections(limits, service.bodies)
+        connections = Connections(limits, service.bodies, service.at_once)
         service.connections = lambda: connections.count
         super().__init__(
             uvicorn.Config(
@@ -102,7 +101,7 @@ class _Living:
     """The application, with what runs beside it."""
 
     def __init__(self, service: Service, connections: Connections) -> None:
-        self.guard: Guard = service.application()
+        self.guard = service.guard
         self.connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
