@@ -5,10 +5,10 @@
 The server, a worker with a network of chance weights, has a core of its own, and this program,
 which asks, has another: where there are two cores, the system's work for both is on them too.
 Photos of 500x375, made here, are asked about as they come (Poisson), whether earlier ones are
-answered or not; times are from when a request was due. Bars: at 1.5, 3 and 10 times what the server can do,
-answers at least 90% of the most, p99 of those answered at most twice that at 80% load, refusals
-within 50 ms, memory within 10%; after it, within 2 s as before. 500 slow connections raise the p99
-of the others by at most 20%. Exit 1 where one is missed.
+answered or not; times are from when a request was due. Bars: at 1.5, 3 and 10 times what the
+server can do, answers at least 90% of the most, p99 of those answered at most twice that at 80%
+load, refusals within 50 ms, memory within 10%; after it, within 2 s as before. 500 slow connections
+raise the p99 of the others by at most 20%. Exit 1 where one is missed.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from striate.serve.settings import Limits, Settings
 from striate.serve.worker import Server
 
 CLASSES = ("dark", "grey", "bright")
-PATIENCE = 20.0  # seconds, of a machine that does much else
+PATIENCE = 100.0  # seconds, of a machine that does much else
 
 
 def picture(level: int = 255, size: tuple[int, int] = (12, 9), form: str = "PNG") -> bytes:

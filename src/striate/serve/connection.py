@@ -37,7 +37,9 @@ class Connections:
         self.count += 1
         if self.count > self.limits.connections:
             if self.quiet:
-                next(iter(self.quiet)).transport.abort()
+                longest = next(iter(self.quiet))
+                del self.quiet[longest]
+                longest.transport.abort()
             else:
                 self.bodies.hurry()
 

@@ -106,7 +106,10 @@ class _Supervisor:
 
     def hear(self, worker: Worker, what: str, said: str) -> None:
         if what == "failed":
-            raise StriateError(said)
+            if not any(each.ready for each in self.workers):
+                raise StriateError(said)
+            self.say(said)
+            return
         worker.ready = True
         if not self.announced:
             self.announced = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +16,7 @@ from striate.layers.volume import Volume
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 LONGEST = 0.5  # seconds that a batch may take: whoever comes just after it has begun waits so long
 TRIES = 3
+LONG = 0.3  # seconds after which no more tries are made
 ENOUGH = 0.95  # of the best rate: what a larger batch gains beyond is not worth its wait
 
 Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -30,7 +32,7 @@ class Speed:
 
     seconds: Mapping[int, float]
 
-    @property
+    @cached_property
     def best(self) -> int:
         """The smallest size at which images pass about as fast as at any."""
         most = max(size / seconds for size, seconds in self.seconds.items())
@@ -38,7 +40,7 @@ class Speed:
             size for size, seconds in self.seconds.items() if size / seconds >= ENOUGH * most
         )
 
-    @property
+    @cached_property
     def rate(self) -> float:
         """Images a second, in batches of the best size."""
         return self.best / self.seconds[self.best]
@@ -56,18 +58,23 @@ def measure(network: Network, volume: Volume) -> Speed:
     found: dict[int, float] = {}
     noise = np.random.default_rng(0).integers(0, 256, (SIZES[-1], *volume), np.uint8)
     for size in SIZES:
-        network(noise[:size])  # the first is slower: memory, kernels for this size
-        found[size] = min(_timed(network, noise[:size]) for _ in range(TRIES))
-        rates = [each / seconds for each, seconds in found.items()]
-        if found[size] > LONGEST and size > 1:
-            del found[size]
+        seconds = _timed(network, noise[:size])
+        if seconds > LONGEST and size > 1:
             break
+        found[size] = seconds
+        rates = [each / seconds for each, seconds in found.items()]
         if len(rates) > 2 and max(rates[-2:]) < 1.02 * max(rates[:-2]):
             break
     return Speed(found)
 
 
 def _timed(network: Network, pixels: NDArray[np.uint8]) -> float:
-    began = time.perf_counter()
-    network(pixels)
-    return max(time.perf_counter() - began, 1e-6)
+    """The least seconds of some tries; the first is slower: memory, kernels for this size."""
+    began, found = time.perf_counter(), []
+    for _ in range(1 + TRIES):
+        before = time.perf_counter()
+        network(pixels)
+        found.append(max(time.perf_counter() - before, 1e-6))
+        if time.perf_counter() - began > LONG:
+            break
+    return min(found)
