@@ -132,6 +132,7 @@ REFUSED = {
     "images": (413, said(images=[TEXT] * 5), JSON, "", "more than 4"),
     "parts": (413, form(*[(file("a"), WHITE)] * 6), FORM, "", "more than 5"),
     "top 0": (400, WHITE, "image/png", "?top=0", "top"),
+    "top of the address": (400, said(image=TEXT, top=1), JSON, "?top=0", "top"),
     "top x": (400, WHITE, "image/png", "?top=x", "top"),
     "top list": (400, said(image=TEXT, top=[1]), JSON, "", "top"),
     "top true": (400, said(image=TEXT, top=True), JSON, "", "top"),

@@ -47,7 +47,7 @@ def asked(content_type: str, query: bytes, body: bytes, most: int) -> Asked:
     Raises:
         Refusal: 400, it cannot be read; 413, it holds more images; 415, it has another form.
     """
-    top = _queried(query)
+    top = _top(_queried(query))
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         images, fields = _form(body, content_type, most)
@@ -66,7 +66,7 @@ def asked(content_type: str, query: bytes, body: bytes, most: int) -> Asked:
         raise Refusal(400, "the request holds no image", "curl --data-binary @cat.jpg sends one")
     if len(images) > most:
         raise _too_many(most)
-    return Asked(tuple(images), _top(fields.get("top", top)))
+    return Asked(tuple(images), _top(fields["top"]) if "top" in fields else top)
 
 
 def _queried(query: bytes) -> str:
