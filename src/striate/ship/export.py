@@ -7,16 +7,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from striate.data import Images
 from striate.data.tell import Tell, silent
 from striate.errors import RunError, one_of
 from striate.ship.choice import images
+from striate.ship.engines import by_onnxruntime
 from striate.ship.formats import FORMATS, Answer, answer_of
 from striate.ship.model import Model, Whole
+from striate.storage import write
+
+if TYPE_CHECKING:
+    from striate.ship.quantise import Accuracies
 
 BATCHES = (1, 3)  # images at a time, to see that any number is taken
 PROBABILITY = 1e-3  # how far a probability may be off
@@ -122,3 +129,35 @@ def _off(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
 def _worse(one: float, other: float) -> float:
     """The larger; what is not a number stays."""
     return other if not other <= one else one
+
+
+def export_int8(
+    model: Model, training: Images, held_out: Images, out: Path, *, tell: Tell = silent
+) -> tuple[Exported, Accuracies]:
+    """Write a model as ONNX in whole numbers of eight bits.
+
+    The float32 artefact is compared with the model as by `export`; of the other, the accuracy on
+    held-out images is measured beside it.
+
+    Args:
+        training: images for the ranges of volumes.
+        held_out: images for the accuracies.
+
+    Raises:
+        StriateError: as `export`, or the model cannot be quantised.
+    """
+    from striate.ship.onnx_file import read_onnx
+    from striate.ship.quantise import Accuracies, accuracy, quantised
+
+    threads = torch.get_num_threads()
+    with aside(out) as new:
+        plain = export(model, "onnx", new.with_name("float32.onnx"), tell=tell)
+        content = plain.paths[0].read_bytes()
+        write(new, quantised(content, training, model.volume, tell=tell))
+        plain.paths[0].unlink()
+        before, after = (
+            accuracy(by_onnxruntime(each, threads), held_out, model.volume, tell=tell)
+            for each in (content, read_onnx(new).content)
+        )
+        found = Accuracies(len(held_out), before, after)
+        return Exported(settled(new, out), plain.difference), found

@@ -136,7 +136,7 @@ def read_safetensors(path: Path) -> Model:
 def _write_python(model: Model, path: Path) -> None:
     from striate.ship.python_source import to_python
 
-    beside = path.with_suffix(".safetensors")
+    beside = path.with_suffix(".weights.safetensors")
     source = to_python(model, beside.name)
     write(path, source.text.encode())
     write_tensors(beside, source.tensors, {"model": written(model)})

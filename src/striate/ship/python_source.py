@@ -63,7 +63,7 @@ def to_python(model: Model, weights: str) -> Source:
         version=__version__,
         notation=_indented(str(model.network), 4),
         weights=repr(weights),
-        file=re.sub(r"[^\w.-]", "_", Path(weights).stem),
+        file=re.sub(r"[^\w.-]", "_", weights.partition(".")[0]),
         classes=_listed([repr(name) for name in model.classes]),
         volume=", ".join(map(str, model.volume)),
         borders=repr(borders(model)),
