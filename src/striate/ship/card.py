@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from striate import __version__
-from striate.data.tell import Tell, silent
 from striate.data.decode import WORDS
+from striate.data.tell import Tell, silent
 from striate.draw.formats import to_markdown
 from striate.draw.history import last_scores, read_history
 from striate.draw.plain import line
