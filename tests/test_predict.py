@@ -114,6 +114,7 @@ def test_files_are_seen_as_training_and_scoring_see_them(
         np.testing.assert_allclose(predictor(pixels), wanted, atol=2e-6)
 
 
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of metadata; a person's file may say them
 def test_odd_files_are_the_same_pixels_in_the_python_file() -> None:
     """EXIF's orientations, palettes, transparency, 16 bits: what it reads, it reads as we do."""
     model = model_of("[20x20x3] fc-3", border=3)
