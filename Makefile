@@ -7,7 +7,7 @@ READY := .venv/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo chromium test check fuzz crash-test torchrun-test seeds residual docs clean
-.PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate
+.PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate export-parity
 .PHONY: gpu gpu-dry-run gallery screens page-memory bench-watching bench-load
 
 help: ## show this list
@@ -65,6 +65,9 @@ bench-startup bench-feeding bench-throughput bench-cifar bench-exact: bench-%: $
 
 bench-estimate: $(READY) ## how far striate estimate is off over the zoo
 	$(BIN)/python bench/estimate.py
+
+export-parity: $(READY) ## every network of the zoo in every format, compared with the model
+	$(BIN)/python bench/parity.py
 
 gpu: $(READY) ## on a GPU: correctness, then 20 runs each of airbench, hiverge and ours
 	$(CHECKOUTS) $(BIN)/python bench/run.py gpu

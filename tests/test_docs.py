@@ -59,7 +59,10 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LINKED = [*sorted(ROOT.glob("*.md")), *PAGES[1:]]
 # Numbers that depend on the machine, or on images that are not here.
-TRAINED = ("striate train", "striate score", "striate data photos", "cat runs/")
+TRAINED = (
+    *("striate train", "striate score", "striate data photos", "cat runs/"),
+    *("striate predict", "striate export"),
+)
 SHELL = {
     "cd striate",
     "source .venv/bin/activate",

@@ -30,6 +30,9 @@ VERBS = (
     "curve",
     "see",
     "lab",
+    "predict",
+    "export",
+    "card",
     "serve",
     "completion",
 )

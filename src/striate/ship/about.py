@@ -6,11 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from striate import __version__
+from striate.data import Preparation
 from striate.data.assemble import LARGEST_SIDE
 from striate.data.decode import WORDS
 from striate.errors import StriateError
 from striate.layers.volume import Volume
+from striate.network import Network
 from striate.ship.model import Model
 
 KEY = "striate"
@@ -32,12 +37,25 @@ class About:
         classes: in the order of the probabilities.
         volume: of the pixels that it takes.
         network: its text.
+        mean, deviation: as of the Preparation.
     """
 
     name: str
     classes: tuple[str, ...]
     volume: Volume
     network: str
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def preparation(
+        self, network: Network, mean_image: NDArray[np.float32] | None = None
+    ) -> Preparation:
+        """What pixels go through before the network.
+
+        Raises:
+            DataError: the numbers cannot be computed with.
+        """
+        return Preparation(network.input, self.mean, self.deviation, mean_image)
 
 
 def written(model: Model) -> str:
@@ -50,7 +68,7 @@ def written(model: Model) -> str:
         "classes": model.classes,
         "volume": model.volume,
         "preprocessing": {
-            "decoded": DECODED.format(WORDS[model.volume.depth]),
+            "decoded": DECODED.format(WORDS.get(model.volume.depth, "of its channels")),
             "resize": model.volume[:2],
             "resized": RESIZED,
             "crop": preparation.input[:2],
@@ -77,9 +95,12 @@ def understood(text: str, source: str) -> About:
         classes = tuple(said["classes"])
         if not all(isinstance(each, str) for each in classes) or len(classes) > MOST_CLASSES:
             raise ValueError("its classes are no names")
-        if not 0 < min(volume) <= max(volume) <= LARGEST_SIDE or volume.depth not in WORDS:
+        if not 0 < min(volume) <= max(volume) <= LARGEST_SIDE:
             raise ValueError(f"it takes pixels of {volume}")
-        return About(str(said["name"]), classes, volume, str(said["network"]))
+        way = said["preprocessing"]
+        mean, deviation = (tuple(map(float, way[name])) for name in ("mean", "deviation"))
+        name, network = str(said["name"]), str(said["network"])
+        return About(name, classes, volume, network, mean, deviation)
     except KeyError as reason:
         raise StriateError(f"{source}: its metadata lack {reason}") from None
     except (TypeError, ValueError, AttributeError, RecursionError) as reason:

@@ -94,41 +94,39 @@ def choose(subject: Subject, engine: str, threads: int, tell: Tell) -> Chosen:
     found = [way for way in found if way.engine == "pytorch" or subject.content]
     kept = cache_folder() / "probes" / f"{_key(subject, found, threads, batch)}.json"
     rates = _recalled(kept, found)
-    before = dict(rates)
-    right: dict[Way, tuple[Infer, float]] = {}
+    remembered = bool(rates)
     wrong: dict[Way, str] = {}
-    order = sorted(found, key=lambda way: -rates[way]) if rates else found
+    best: tuple[Way, Infer, float] | None = None
     truth = _truth(subject, threads)
     began = perf_counter()
-    for number, way in enumerate(order):
-        tell(f"measuring {way}", number, len(order))
+    for number, way in enumerate(sorted(found, key=lambda way: -rates.get(way, 0.0))):
+        tell(f"measuring {way}", number, len(found))
         try:
             infer = subject.open(way, threads)
-            right[way] = infer, _off(infer, truth, way)
+            off = _off(infer, truth, way)
         except (StriateError, RuntimeError) as reason:
             wrong[way] = str(reason)
             continue
-        if before:
-            break  # the fastest of those remembered, and right
+        if remembered:
+            best = way, infer, off  # the fastest of all, and right
+            break
         rates[way] = _rate(infer, subject.volume, batch)
-    if not right:
-        raise StriateError(
-            f"{subject.name} cannot be computed here: "
-            + "; ".join(f"{way}: {reason}" for way, reason in wrong.items())
-        )
-    if not before and quiet():
+        # No more than two of them in memory at once.
+        if best is None or rates[way] > GAIN * rates[best[0]]:
+            best = way, infer, off
+    tell("measuring", len(found), len(found))
+    if best is None:
+        reasons = "; ".join(f"{way}: {reason}" for way, reason in wrong.items())
+        raise StriateError(f"{subject.name} cannot be computed here: {reasons}")
+    if not remembered and quiet():
         _keep(kept, {str(way): rates.get(way, 0.0) for way in found})
-    best = next(way for way in order if way in right)
-    for way in right:
-        if rates[way] > GAIN * rates[best]:
-            best = way
-    infer, off = right[best]
-    seconds = f"of {len(right)} ways in a probe of {perf_counter() - began:.1f} s"
-    how = "as measured before" if before else f"the fastest {seconds}"
-    words = f"{best}, {threads} thread{'s' * (threads > 1)}"
+    way, infer, off = best
+    words = f"{way}, {threads} thread{'s' * (threads > 1)}"
     if len(found) > 1:
-        words += f", {how}"
-    return Chosen(best, infer, f"{words}; probabilities within {off:.1g} of float32")
+        seconds = perf_counter() - began
+        probe = f"the fastest of {len(rates)} ways in a probe of {seconds:.1f} s"
+        words += f", {'as measured before' if remembered else probe}"
+    return Chosen(way, infer, f"{words}; probabilities within {off:.1g} of float32")
 
 
 def _truth(subject: Subject, threads: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from striate.data import Preparation
-from striate.data.decode import WORDS
 from striate.data.measure import margins
 from striate.data.preparation import shift_and_scale
-from striate.errors import RunError
 from striate.layers.volume import Volume
 from striate.network import Network
 from striate.runs import Run
@@ -66,16 +64,10 @@ def of_run(run: Run) -> Model:
     """A run's model, with the weights to use.
 
     Raises:
-        RunError: it has no weights yet, they are damaged, or its images are not grey or RGB.
+        RunError: it has no weights yet, or they are damaged.
     """
-    height, width, _ = run.images
-    depth = run.network.input.depth
-    if depth not in WORDS:
-        raise RunError(
-            f"image files are grey (1) or RGB (3), but the network takes a depth of {depth}"
-        )
     name = run.path.resolve().name
-    volume = Volume(height, width, depth)
+    volume = Volume(*run.images[:2], run.network.input.depth)
     return Model(name, run.network, run.model(), run.preparation, run.classes, volume)
 
 

@@ -420,6 +420,8 @@ WRITERS: dict[type[layers.Layer], Callable[[Graph, Stage, list[str]], str]] = {
     layers.Upsample: _upsample,
     layers.Take: _take,
     layers.Shortcut: _shortcut,
-    layers.Add: _plainly("Sum"),
+    layers.Add: lambda graph, stage, inputs: graph.op(
+        "Add" if len(inputs) == 2 else "Sum", inputs, stage.name
+    ),
     layers.Concat: _plainly("Concat", axis=1),
 }

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.data.decode import decode
+from striate.data.decode import WORDS, decode
 from striate.data.tell import Tell, silent
 from striate.errors import StriateError
 from striate.layers.volume import Volume
@@ -99,6 +99,11 @@ def open_predictor(
         require(engine)
     threads = threads or torch.get_num_threads()
     subject = _of_onnx(path) if _is_onnx(path) else _of_run(source)
+    if subject.volume.depth not in WORDS:
+        raise StriateError(
+            f"{subject.name} takes a depth of {subject.volume.depth}: image files are grey (1) "
+            "or RGB (3)"
+        )
     chosen = choose(subject, engine, threads, tell)
     return Predictor(
         subject.name,

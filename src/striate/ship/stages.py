@@ -6,6 +6,7 @@ from collections import Counter
 from copy import copy
 from dataclasses import dataclass, replace
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
@@ -128,7 +129,8 @@ def _together(first: nn.Module | None, norm: nn.Module | None) -> nn.Module | No
     """A layer with a batch normalisation in its weights (arXiv:1712.05877, section 3.2)."""
     if not isinstance(norm, NORMS) or norm.running_mean is None or norm.running_var is None:
         return None
-    numbers = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    scale = torch.ones_like(norm.running_var) if norm.weight is None else norm.weight
+    numbers = norm.running_mean, norm.running_var, norm.eps, scale, norm.bias
     if isinstance(first, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
         weight, bias = fuse_conv_bn_weights(first.weight, first.bias, *numbers)
     elif isinstance(first, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
