@@ -8,8 +8,8 @@ READY := .venv/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup demo chromium test check fuzz crash-test torchrun-test seeds residual docs clean
 .PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate
+.PHONY: bench-transfer bench-published bench-load export-parity
 .PHONY: gpu gpu-dry-run gallery pretrained screens page-memory bench-watching
-.PHONY: bench-transfer bench-published
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## (.*)/  make \1	\2/' | expand -t 22
@@ -73,6 +73,9 @@ bench-transfer: $(READY) ## five classes of CIFAR-10, then five others from 50 i
 bench-published: $(READY) ## torchvision's and timm's networks through the zoo's: the same scores
 	$(BIN)/python bench/published.py
 
+export-parity: $(READY) ## every network of the zoo in every format, compared with the model
+	$(BIN)/python bench/parity.py
+
 gpu: $(READY) ## on a GPU: correctness, then 20 runs each of airbench, hiverge and ours
 	$(CHECKOUTS) $(BIN)/python bench/run.py gpu
 
@@ -81,6 +84,9 @@ gpu-dry-run: $(READY) ## the same on the CPU with few images
 
 bench-watching: $(READY) ## what watching in the lab costs (CIFAR10=file)
 	$(CHECKOUTS) $(BIN)/python bench/watching.py
+
+bench-load: $(READY) ## striate serve under ten times what it can do, and beside 500 slow connections
+	$(BIN)/python bench/load.py
 
 page-memory: $(READY) chromium ## the lab's page for ten minutes: its memory must not grow
 	$(BIN)/python tests/page_memory.py

@@ -53,6 +53,8 @@ FLOORS = [
     ["draw"],
     ["gallery"],
     ["lab"],
+    ["ship"],
+    ["serve"],
     ["comparison"],
     ["cli"],
     ["__main__"],
@@ -60,7 +62,7 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITH_TORCH = {
     *("modules", "initialise", "kinds", "build", "data", "compute", "ranks", "rules", "whitening"),
-    *("fast", "probe", "timing"),
+    *("fast", "probe", "ship", "timing"),
     *("evaluate", "see", "gallery", "lab", "state", "diagnosis", "losses", "train"),
     *("storage", "checkpoints", "runs", "session"),
     *("features", "freezing", "transfer"),

@@ -39,7 +39,7 @@ import striate
 from striate import errors
 from striate.account.ledger import CONVENTIONS, Totals
 from striate.account.memory import INDEX_BYTES, OPTIMISERS, PRECISIONS
-from striate.cli import app, lab, main
+from striate.cli import app, lab, main, serve
 from striate.expand import DEEPEST, MOST_LAYERS, MOST_WORDS
 from striate.layers import JOINS, KINDS, Add, Layer, Volume, Window
 from striate.layers.settings import LARGEST, Choice, Form, form_of, settings_of
@@ -50,13 +50,19 @@ from striate.pattern import CLASSES, PASSED_OVER
 from striate.recipes import Recipe
 from striate.recipes.choices import RATES, SCHEDULES
 from striate.records import Record
+from striate.serve.metrics import COUNTERS, GAUGES, HISTOGRAMS
+from striate.serve.openapi import REFUSALS
+from striate.serve.settings import Limits
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LINKED = [*sorted(ROOT.glob("*.md")), *PAGES[1:]]
 # Numbers that depend on the machine, or on images that are not here.
-TRAINED = ("striate train", "striate score", "striate data photos", "cat runs/")
+TRAINED = (
+    *("striate train", "striate score", "striate data photos", "cat runs/"),
+    *("striate predict", "striate export"),
+)
 SHELL = {
     "cd striate",
     "source .venv/bin/activate",
@@ -121,6 +127,11 @@ def test_sh(block: Block) -> None:
         command = line.partition("#")[0].strip()
         if command.startswith("striate lab"):  # it ends when somebody ends it: test_lab_page.py
             lab.command.make_context("striate lab", shlex.split(command)[2:])
+            continue
+        if command.startswith("striate serve"):  # and this: test_serve_command.py
+            serve.command.make_context("striate serve", shlex.split(command)[2:])
+            continue
+        if command.startswith("curl"):  # asked of a server there
             continue
         assert command in SHELL | {f"make {target}" for target in targets}, f"{block}: {line}"
 
@@ -404,6 +415,22 @@ def test_limits() -> None:
     ]
     rows = table("notation.md", "limit", "at most")
     assert [most for _, most in rows] == [f"{limit:,}" for limit in limits]
+
+
+def test_what_is_served() -> None:
+    """What is refused, what is bounded, what is told."""
+    rows = table("serving.md", "status", "means")
+    assert {int(status): meaning for status, meaning in rows} == REFUSALS
+    given = Limits()
+    bounds = [given.body, given.images, given.pixels, given.answer]
+    bounds += [given.reading, given.head, given.held, given.connections]
+    rows = table("serving.md", "limit", "by default", "option")
+    assert [most for _, most, _ in rows] == [f"{bound:,.0f}" for bound in bounds]
+    told = {name: ("counter", help) for name, help in COUNTERS.items()}
+    told |= {name: ("gauge", help) for name, help in GAUGES.items()}
+    told |= {name: ("histogram", help) for name, (help, _) in HISTOGRAMS.items()}
+    rows = table("serving.md", "name", "kind", "tells")
+    assert {code(name)[0]: (kind, help) for name, kind, help in rows} == told
 
 
 def test_pattern_words() -> None:

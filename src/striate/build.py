@@ -49,7 +49,7 @@ class ConvNet(modules.Chain):
         super().__init__(children, keeps)
         self.heads = {name: kept for name, (kept, _) in heads.items()}
         for name, (_, head) in heads.items():
-            self.add_module(_attribute(name), head)
+            self.add_module(attribute(name), head)
 
     def forward(self, images: Tensor, memory: Any = None) -> Any:
         memory = {} if memory is None else memory
@@ -57,7 +57,7 @@ class ConvNet(modules.Chain):
         if not (self.training and self.heads):
             return scores
         heads = {
-            name: flat(modules.run(self.get_submodule(_attribute(name)), memory[kept], memory))
+            name: flat(modules.run(self.get_submodule(attribute(name)), memory[kept], memory))
             for name, kept in self.heads.items()
         }
         return {"main": scores, **heads}
@@ -112,10 +112,10 @@ class _Builder:
         if part.kind == "network" and INPUT in self.remote:
             keeps[""] = self.key(INPUT)
         at = part.entry
-        named = [(_attribute(child.name.rpartition(".")[2]), child) for child in part.children]
+        named = [(attribute(child.name.rpartition(".")[2]), child) for child in part.children]
         taken = {name for name, _ in named}
         if part.kind == "network":
-            taken |= {_attribute(name) for name in self.network.expansion.heads}
+            taken |= {attribute(name) for name in self.network.expansion.heads}
         for name, child in named:
             entry = child.entry if isinstance(child, Part) else child.inputs[0]
             if entry != at:
@@ -210,7 +210,7 @@ def _remote(network: Network) -> Iterable[int]:
         yield from walk(head)
 
 
-def _attribute(name: str) -> str:
+def attribute(name: str) -> str:
     """A label may be called `forward` or `train`; a child of a module may not: `forward_`."""
     return name + "_" * _taken().get(name.rstrip("_"), 0)
 

@@ -30,6 +30,10 @@ VERBS = (
     "curve",
     "see",
     "lab",
+    "predict",
+    "export",
+    "card",
+    "serve",
     "completion",
 )
 

@@ -97,6 +97,15 @@ def listing(source: str, path: Path) -> Listing:
     Raises:
         DataError: it is neither, is damaged or encrypted, or holds no images in folders of classes.
     """
+    return arrange(source, *contents(path))
+
+
+def contents(path: Path) -> tuple[list[Found], ZipReader | TarReader]:
+    """What a zip or tar archive holds, and what reads it.
+
+    Raises:
+        DataError: it is neither, or is damaged or encrypted.
+    """
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
@@ -105,14 +114,13 @@ def listing(source: str, path: Path) -> Listing:
         if zipfile.is_zipfile(path):
             _zip.cache_clear()  # the file may be another one than the last of its name
             members = _zip(str(path), os.getpid()).infolist()  # which takes a while, of many
-            found = list(_zip_members(path, members, changed))
-            return arrange(source, found, ZipReader(str(path)))
+            return list(_zip_members(path, members, changed)), ZipReader(str(path))
         plain = path if _is_plain_tar(path) else _uncompressed(path)
         with tarfile.open(plain, "r:") as tar:
             found = list(_tar_members(tar, changed))
             if tar.offset >= plain.stat().st_size:
                 raise tarfile.ReadError("it is cut off: it lacks the mark of its end")
-        return arrange(source, found, TarReader(str(path), str(plain)))
+        return found, TarReader(str(path), str(plain))
     except DAMAGED as reason:
         raise DataError(f"{path} cannot be read: {_said(reason)}") from None
 

@@ -64,7 +64,7 @@ def arrange(source: str, found: Iterable[Found], reader: Reader) -> Listing:
     unreadable: list[Unreadable] = []
     passed: Counter[str] = Counter()
     for each in found:
-        if _hidden(each.path):
+        if hidden(each.path):
             continue
         kind = extension(each.path)
         if each.refused and kind in (*EXTENSIONS, ""):
@@ -142,7 +142,8 @@ def stamp(reader: Reader, images: Iterable[Found]) -> str:
     return sha256("\0".join((repr(reader), *words)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _hidden(path: str) -> bool:
+def hidden(path: str) -> bool:
+    """Whether a system or a program keeps it for itself."""
     return any(
         (part[:1] == "." and part != "..") or part.lower() in SYSTEM for part in path.split("/")
     )

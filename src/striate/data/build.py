@@ -35,7 +35,7 @@ class Fit:
     Attributes:
         depth: 1 for grey, 3 for RGB.
         height, width: of all images.
-        scaled: whether they are made so, as squares; otherwise another size is `Mixed`.
+        scaled: whether they are made so; otherwise another size is `Mixed`.
     """
 
     depth: int
@@ -72,7 +72,7 @@ class Chunk(NamedTuple):
 
 def fitted(content: bytes, fit: Fit) -> NDArray[np.uint8]:
     """One file's image, (height, width, depth)."""
-    return decode(content, fit.depth, fit.height if fit.scaled else None)
+    return decode(content, fit.depth, (fit.height, fit.width) if fit.scaled else None)
 
 
 def build(
@@ -93,7 +93,7 @@ def build(
     """
     entries = listing.entries
     digests, unreadable, done = bytearray(), [], 0
-    for chunk in _chunks(listing.reader, entries, fit, sink is not None, workers):
+    for chunk in chunks(listing.reader, entries, fit, sink is not None, workers):
         if sink is not None:
             sink.write(chunk.pixels)
         digests += chunk.digests
@@ -106,9 +106,10 @@ def build(
     return Built((count, fit.height, fit.width, fit.depth), bytes(digests), tuple(unreadable))
 
 
-def _chunks(
+def chunks(
     reader: Reader, entries: Sequence[Entry], fit: Fit, keep: bool, workers: int | None
 ) -> Iterator[Chunk]:
+    """All files, decoded in their order by several processes; see `build`."""
     size = max(1, min(CHUNK, CHUNK_BYTES // max(1, fit.bytes_of(1))))
     parts = [entries[first : first + size] for first in range(0, len(entries), size)]
     if workers is None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,16 @@ class NoMemory(DataError):
     """Memory ran out, for whatever reason: at another time the image may be decoded."""
 
 
-def decode(content: bytes, depth: int, side: int | None = None) -> NDArray[np.uint8]:
+def decode(
+    content: bytes, depth: int, side: int | tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
     """The first picture of an image file, upright, (height, width, depth).
 
     Args:
         depth: 1 for grey (luma, ITU-R 601), 3 for RGB.
         side: scale the shorter side to so many pixels and cut out the centre square (Krizhevsky et
-            al. 2012, section 2): bicubic, antialiased.
+            al. 2012, section 2): bicubic, antialiased. Of a height and a width, the largest centred
+            rectangle of their shape is scaled so. May be called by many threads at once.
 
     What is transparent lies on white. Of 16 bits the upper ones are kept. Colour profiles are
     left alone.
@@ -58,9 +62,10 @@ def decode(content: bytes, depth: int, side: int | None = None) -> NDArray[np.ui
         if side is not None:
             # JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where twice the side remains, as
             # Pillow's own `thumbnail` does.
-            image.draft(None, (2 * side, 2 * side))
+            height, width = side if isinstance(side, tuple) else (side, side)
+            image.draft(None, (2 * width, 2 * height))
         plain = _plain(image, depth)
-        return _pixels(plain if side is None else _square(plain, side))
+        return _pixels(plain if side is None else _scaled_to(plain, height, width))
 
 
 def cut(
@@ -107,7 +112,7 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 def square(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """An image, (height, width, depth), scaled and cut as `decode` does with one from a file."""
-    return _pixels(_square(_image(pixels), side))
+    return _pixels(_scaled_to(_image(pixels), side, side))
 
 
 def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -126,6 +131,30 @@ def _image(pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[..., 0])
 
 
+class _Silence:
+    """Warnings are ignored while any thread is within; `catch_warnings` alone knows one thread."""
+
+    def __init__(self) -> None:
+        self.lock, self.within = Lock(), 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.within += 1
+            if self.within == 1:
+                self.before = warnings.catch_warnings()
+                self.before.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *reason: object) -> None:
+        with self.lock:
+            self.within -= 1
+            if self.within == 0:
+                self.before.__exit__(None, None, None)
+
+
+_silence = _Silence()
+
+
 @contextmanager
 def opened(content: bytes) -> Iterator[Image.Image]:
     """A Pillow image of known format and decent size, of which only the header was read.
@@ -133,12 +162,11 @@ def opened(content: bytes) -> Iterator[Image.Image]:
     Whatever is raised while it is used becomes a DataError with the reason; no warning leaves.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata, mostly
-            with Image.open(BytesIO(content), formats=FORMATS) as image:
-                if image.width * image.height > LARGEST:
-                    raise DataError(_too_large(f"{image.width} x {image.height}"))
-                yield image
+        # Silence: Pillow warns of metadata, mostly.
+        with _silence, Image.open(BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > LARGEST:
+                raise DataError(_too_large(f"{image.width} x {image.height}"))
+            yield image
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -207,10 +235,12 @@ def _tops(mode: str) -> tuple[int, ...]:
     return (1, 255, 65535) if mode == "F" else (255, 65535)
 
 
-def _square(image: Image.Image, side: int) -> Image.Image:
-    short = min(image.size)
-    left, top = (image.width - short) // 2, (image.height - short) // 2
-    if image.size == (side, side):
+def _scaled_to(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The largest centred rectangle of this shape, scaled."""
+    if image.size == (width, height):
         return image
-    box = (left, top, left + short, top + short)
-    return image.resize((side, side), Image.Resampling.BICUBIC, box)
+    across = min(image.width, image.height * width / height)
+    down = min(image.height, image.width * height / width)
+    left, top = (image.width - across) // 2, (image.height - down) // 2
+    box = (left, top, left + across, top + down)
+    return image.resize((width, height), Image.Resampling.BICUBIC, box)

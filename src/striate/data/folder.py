@@ -19,9 +19,14 @@ def listing(source: str, root: Path) -> Listing:
     Raises:
         DataError: it holds no images, or they lie in no folders of classes.
     """
+    return arrange(source, *contents(root))
+
+
+def contents(root: Path) -> tuple[Iterator[Found], FolderReader]:
+    """What a folder holds, and what reads it."""
     around = os.stat(root)
     found = _walk(root, "", frozenset({(around.st_dev, around.st_ino)}))
-    return arrange(source, found, FolderReader(str(root)))
+    return found, FolderReader(str(root))
 
 
 def _walk(root: Path, inside: str, around: frozenset[Place]) -> Iterator[Found]:

@@ -137,13 +137,13 @@ class Preparation:
 
     def normalised(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """(n, height, width, depth) of levels from 0 to 255, bytes or fractions, to new numbers."""
-        shift, scale = _levels(self, images.device)
+        shift, scale = shift_and_scale(self, images.device)
         copied = images.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         return copied.sub_(shift).mul_(scale).to(dtype)
 
 
 @lru_cache(maxsize=8)
-def _levels(preparation: Preparation, device: Device) -> tuple[Tensor, Tensor]:
+def shift_and_scale(preparation: Preparation, device: Device) -> tuple[Tensor, Tensor]:
     """What is subtracted from levels, and what the difference is multiplied by, on a device.
 
     At least a row of pixels, (1 or height, width, depth): three numbers by themselves would be

@@ -7,12 +7,14 @@ import io
 import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from striate.errors import RunError
+from striate.records import Score
 
 Points = tuple[tuple[float, float], ...]
 
@@ -80,6 +82,22 @@ def read_history(run: Path, name: str = "") -> History:
     )
     if not (found.losses or found.errors or found.validation_errors):
         raise RunError(f"{path} holds no records of training yet")
+    return found
+
+
+def last_scores(run: Path) -> dict[str, Score]:
+    """The last score of each split in a run folder's records; none where there are no records."""
+    try:
+        lines = (run / "metrics.jsonl").read_bytes().splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for kind, record in _records(lines):
+        if kind == "Evaluated":
+            with suppress(KeyError, TypeError, ValueError):
+                said = record["score"]
+                numbers = (float(said[name]) for name in ("loss", "top1_error", "top5_error"))
+                found[str(record["split"])] = Score(int(said["count"]), *numbers)
     return found
 
 

@@ -1,0 +1,1 @@
+"""A network behind an address: `striate serve`."""

@@ -1,0 +1,161 @@
+"""Who may ask: by name, by origin, by token; before any route is looked up or any body is read.
+
+A page that somebody opened elsewhere can make their browser ask a server on their machine, under a
+name of its own (DNS rebinding) or from another origin.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from striate.serve.refusal import Refusal
+from striate.serve.settings import LOOPBACK, Settings
+
+OPEN = ("/health",)  # asked by what keeps a server running, which has no token
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Wraps a server. With a token, a visit to /?token=TOKEN leaves a cookie to be known by."""
+
+    app: ASGIApp
+    settings: Settings
+    port: int
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except Refusal as refusal:
+            await refusal.response()(scope, receive, _with_headers(send))
+            return
+        if self.settings.token is not None and scope["path"] == "/" and _in_address(scope):
+            await self._welcomed(scope, receive, send)
+        else:
+            await self.app(scope, receive, _with_headers(send))
+
+    def passes(self, scope: Scope) -> bool:
+        """Whether a request may be made."""
+        try:
+            self._check(scope)
+        except Refusal:
+            return False
+        return True
+
+    def _check(self, scope: Scope) -> None:
+        """Raise a Refusal for whoever may not ask."""
+        hosts, origins = _all(scope, b"host"), _all(scope, b"origin")
+        host = hosts[0].lower() if len(hosts) == 1 else ""
+        if len(hosts) > 1 or (self.settings.alone and not self._called(host)):
+            raise Refusal(
+                403,
+                "this server answers to its own name on this machine alone",
+                f"ask http://{self._own}, or start it with --name {_bare(host) or 'NAME'}",
+            )
+        if origins and not self._same(origins, hosts):
+            raise Refusal(
+                403,
+                "another page asked",
+                "open this server's own page, or start it with --name and the name of that page",
+            )
+        if self.settings.token is not None and scope["path"] not in OPEN and not self._known(scope):
+            raise Refusal(
+                401,
+                "the token is missing or wrong",
+                "send it as `Authorization: Bearer TOKEN`; a browser opens /?token=TOKEN",
+                {"www-authenticate": "Bearer"},
+            )
+
+    @property
+    def _own(self) -> str:
+        host = self.settings.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    def _called(self, host: str) -> bool:
+        """Whether a request may call the server so: as it is, or as one before it is."""
+        own = {f"[{each}]" if ":" in each else each for each in LOOPBACK}
+        return host in {f"{each}:{self.port}" for each in own} or _bare(host) in self.settings.names
+
+    def _same(self, origins: list[str], hosts: list[str]) -> bool:
+        try:
+            origin = urlsplit(origins[0])
+        except ValueError:
+            return False
+        if len(origins) > 1 or origin.scheme not in ("http", "https"):
+            return False
+        return origin.netloc in hosts or _bare(origin.netloc) in self.settings.names
+
+    def _known(self, scope: Scope) -> bool:
+        given = [
+            each[7:] for each in _all(scope, b"authorization") if each[:7].lower() == "bearer "
+        ]
+        for header in _all(scope, b"cookie"):
+            try:
+                cookie = SimpleCookie(header).get(self._cookie)
+            except CookieError:
+                continue
+            given += [cookie.value] if cookie else []
+        if scope["path"] == "/":
+            given += _in_address(scope)
+        wanted = str(self.settings.token).encode()
+        return any(secrets.compare_digest(each.encode(), wanted) for each in given)
+
+    @property
+    def _cookie(self) -> str:
+        return f"striate-serve-{self.port}"  # cookies know no ports
+
+    async def _welcomed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep the token in a cookie, and the address bar clear of it."""
+        response = RedirectResponse("./", 303, HEADERS)
+        token = str(self.settings.token)
+        response.set_cookie(self._cookie, token, httponly=True, samesite="strict")
+        await response(scope, receive, send)
+
+
+def _bare(host: str) -> str:
+    """Without the port."""
+    return re.sub(r":[0-9]*$", "", host.lower())
+
+
+def _all(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def _in_address(scope: Scope) -> list[str]:
+    try:
+        asked = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=8)
+    except ValueError:
+        return []
+    return asked.get("token", [])
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own: list[Any] = [*message.get("headers", []), *RAW_HEADERS]
+            message = {**message, "headers": own}
+        await send(message)
+
+    return sending

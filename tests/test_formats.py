@@ -1,0 +1,93 @@
+"""What leaves answers as the model does: every kind of layer, any network, ONNX and Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import strategies
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from shipped import model_of
+from strategies_layers import layers, texts, volumes
+
+from striate.layers import JOINS, KINDS, FullyConnected
+from striate.network import Network, read
+from striate.ship.choice import images
+from striate.ship.engines import SCORES, session_of
+from striate.ship.formats import answer_of
+from striate.ship.model import Model, Whole
+from striate.ship.onnx_graph import WRITERS as IN_ONNX
+from striate.ship.onnx_graph import to_onnx
+from striate.ship.python_source import WRITERS as IN_PYTHON
+from striate.ship.python_source import to_python
+
+few = settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+EITHER = st.one_of(texts(), strategies.texts())
+NOTHING = {"dropout", "id"}  # when a network predicts
+
+
+def said(model: Model) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What is said of images by the model; by ONNX, folded and not; by Python."""
+    pixels = images(model.volume, 3)
+    session = [session_of(to_onnx(model, "{}", fold=fold), 1) for fold in (True, False)]
+    answers = [each.run([SCORES], {"pixels": pixels})[0] for each in session]
+    source = to_python(model, "weights.safetensors")
+    space: dict[str, object] = {"__name__": "exported", "__file__": "exported.py"}
+    exec(compile(source.text, "exported.py", "exec"), space)
+    space["load_file"] = lambda path: dict(source.tensors)
+    with torch.inference_mode():
+        answers.append(space["load"]()(torch.from_numpy(pixels))[1].numpy())
+    wanted = answer_of(Whole(model))([pixels])[0][1]
+    return wanted, answers
+
+
+def check(model: Model) -> None:
+    wanted, answers = said(model)
+    largest = max(1.0, np.abs(wanted[np.isfinite(wanted)]).max(initial=0))
+    for found in answers:
+        assert found.shape == wanted.shape
+        assert_allclose(found / largest, wanted / largest, rtol=0, atol=2e-5)
+
+
+def test_every_kind_has_its_entry() -> None:
+    every = {*KINDS, *JOINS} - NOTHING
+    assert {each.kind for each in IN_ONNX} == {each.kind for each in IN_PYTHON} == every
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@few
+@given(data=st.data())
+def test_each_kind_of_layer(kind: str, data: st.DataObject) -> None:
+    """As the only layer, on a volume or behind a fully connected one."""
+    met = data.draw(volumes(2, 9))
+    before = [FullyConnected(units=met.depth)] if data.draw(st.booleans()) else []
+    at = met._replace(height=1, width=1) if before else met
+    layer = data.draw(layers(at, {kind}))
+    check(model_of(Network.of(met, *before, layer)))
+
+
+@settings(few, max_examples=60)
+@given(text=EITHER)
+def test_any_network(text: str) -> None:
+    """With blocks, branches, labels that are recalled, heads; flat volumes and others."""
+    check(model_of(read(text)))
+
+
+@pytest.mark.parametrize("border", [-3, 0, 1, 4])
+@pytest.mark.parametrize("mean_image", [False, True])
+def test_images_are_cut_or_centred_and_normalised(border: int, mean_image: bool) -> None:
+    check(model_of("[8x8x3] conv3-4 bn relu fc-5", border=border, mean_image=mean_image))
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet5", "lenet-caffe", "resnet20", "resnet20-c", "airbench", "convnetjs-cifar10"]
+)
+def test_networks_of_the_zoo(name: str) -> None:
+    """All of them, in every format: `make export-parity`."""
+    check(model_of(name))
