@@ -18,9 +18,9 @@ from striate.ship.choice import images
 from striate.ship.engines import SCORES, session_of
 from striate.ship.formats import answer_of
 from striate.ship.model import Model, Whole
-from striate.ship.onnx_graph import WRITERS as IN_ONNX
 from striate.ship.onnx_graph import to_onnx
-from striate.ship.python_source import WRITERS as IN_PYTHON
+from striate.ship.onnx_layers import WRITERS as IN_ONNX
+from striate.ship.python_layers import WRITERS as IN_PYTHON
 from striate.ship.python_source import to_python
 
 few = settings(
