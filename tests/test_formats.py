@@ -24,7 +24,7 @@ from striate.ship.python_layers import WRITERS as IN_PYTHON
 from striate.ship.python_source import to_python
 
 few = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -72,7 +72,7 @@ def test_each_kind_of_layer(kind: str, data: st.DataObject) -> None:
     check(model_of(Network.of(met, *before, layer)))
 
 
-@settings(few, max_examples=60)
+@settings(few, max_examples=40)
 @given(text=EITHER)
 def test_any_network(text: str) -> None:
     """With blocks, branches, labels that are recalled, heads; flat volumes and others."""
