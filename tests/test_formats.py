@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import strategies
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from shipped import model_of
@@ -73,6 +73,8 @@ def test_each_kind_of_layer(kind: str, data: st.DataObject) -> None:
 
 
 @settings(few, max_examples=40)
+@example(text="[2x2x2] deconv1-2/1(extra=1, dilation=2) relu")
+@example(text="[3x3x2] deconv2-2/2(pad=1, extra=2, dilation=3, groups=2) id")
 @given(text=EITHER)
 def test_any_network(text: str) -> None:
     """With blocks, branches, labels that are recalled, heads; flat volumes and others."""

@@ -76,20 +76,28 @@ def _conv(graph: Graph, stage: Stage, inputs: list[str]) -> str:
 
 def _deconv(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     module: Module = stage.module
-    given = [inputs[0], graph.constant(module.weight, f"{stage.name}.weight")]
-    if module.bias is not None:
-        given.append(graph.constant(module.bias, f"{stage.name}.bias"))
-    return graph.op(
+    name, pad, extra = stage.name, module.padding, module.output_padding
+    # ONNX Runtime refuses output_padding from the stride on, which a dilated kernel may have: rows
+    # at the end are then padding that is not cut off, and zeros beyond it.
+    kept = [min(each) for each in zip(pad, extra, strict=True)]
+    beyond = [e - k for e, k in zip(extra, kept, strict=True)]
+    made = graph.op(
         "ConvTranspose",
-        given,
-        stage.name,
+        [inputs[0], graph.constant(module.weight, f"{name}.weight")],
+        name,
         kernel_shape=list(module.kernel_size),
         strides=list(module.stride),
-        pads=[*module.padding, *module.padding],
-        output_padding=list(module.output_padding),
+        pads=[*pad, *(p - k for p, k in zip(pad, kept, strict=True))],
         dilations=list(module.dilation),
         group=module.groups,
     )
+    if any(beyond):
+        zeros = graph.constant([0, 0, 0, 0, 0, 0, *beyond], f"{name}.beyond")
+        made = graph.op("Pad", [made, zeros], f"{name}/padded")
+    if module.bias is None:
+        return made
+    bias = graph.constant(module.bias.reshape(1, -1, 1, 1), f"{name}.bias")
+    return graph.op("Add", [made, bias], f"{name}/bias")
 
 
 def _window(stage: Stage) -> tuple[dict[str, Any], tuple[Slide, Slide], tuple[int, int]]:
