@@ -5,7 +5,7 @@
 Weights by chance, batch normalisation that has seen images, images larger than the input where that
 is the usual way (8/7). Each artefact is written, read back as another program would (ONNX in ONNX
 Runtime, Python in a fresh process), and answers for four images in batches of one and three. Bar:
-no probability off by 0.001, no score by a thousandth of the largest. Exit 1 where it is missed.
+no probability off by 0.001, no score by a ten-thousandth of the largest. Exit 1 where it is missed.
 """
 
 import argparse

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import strategies
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from shipped import model_of
@@ -18,13 +18,13 @@ from striate.ship.choice import images
 from striate.ship.engines import SCORES, session_of
 from striate.ship.formats import answer_of
 from striate.ship.model import Model, Whole
-from striate.ship.onnx_graph import WRITERS as IN_ONNX
 from striate.ship.onnx_graph import to_onnx
-from striate.ship.python_source import WRITERS as IN_PYTHON
+from striate.ship.onnx_layers import WRITERS as IN_ONNX
+from striate.ship.python_layers import WRITERS as IN_PYTHON
 from striate.ship.python_source import to_python
 
 few = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -72,7 +72,9 @@ def test_each_kind_of_layer(kind: str, data: st.DataObject) -> None:
     check(model_of(Network.of(met, *before, layer)))
 
 
-@settings(few, max_examples=60)
+@settings(few, max_examples=40)
+@example(text="[2x2x2] deconv1-2/1(extra=1, dilation=2) relu")
+@example(text="[3x3x2] deconv2-2/2(pad=1, extra=2, dilation=3, groups=2) id")
 @given(text=EITHER)
 def test_any_network(text: str) -> None:
     """With blocks, branches, labels that are recalled, heads; flat volumes and others."""

@@ -279,12 +279,19 @@ def test_the_command_says_the_classes_of_files_and_passes_bad_ones_over(
     assert "2 images passed over" in err and "Traceback" not in err
 
 
-def test_one_image_through_a_pipe(run: Run, folder: Path) -> None:
+def test_one_image_through_a_pipe(
+    run: Run,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     content = (folder / "blue/6.png").read_bytes()
-    code, out, _ = striate("predict", run.path, "-", "--top", 1, "--engine", "exact", input=content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    code, out, _ = called([str(run.path), "-", "--top", "1", "--engine", "exact"], capsys)
     assert code == 0 and out.split()[:5] == ["image", "class", "probability", "-", "blue"]
-    code, _, err = striate("predict", run.path, "-", input=b"\xff\xfe\x00nothing")
-    assert code == 1 and "standard input is neither an image nor a list of paths" in err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\x00nothing")))
+    with pytest.raises(DataError, match="neither an image nor a list of paths"):
+        called([str(run.path), "-"], capsys)
 
 
 def test_forms(run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

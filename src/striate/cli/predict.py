@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from striate.data.loose import Loose
-    from striate.ship import Predictor
     from striate.ship.bulk import Prediction
 
 FORMATS = ("text", "json", "csv")
@@ -78,7 +74,7 @@ def command(
     from striate.data.loose import STANDARD_INPUT, gather
     from striate.draw.progress import working
     from striate.ship import open_predictor
-    from striate.ship.bulk import place, share_of_cores
+    from striate.ship.bulk import in_shards, place, predict, refused, share_of_cores
 
     if shards and not out:
         raise click.UsageError("--shards writes files: name their folder by --out DIR")
@@ -88,65 +84,54 @@ def command(
     if format is None:
         usual = "json" if shards else "text"
         format = ENDINGS.get(out.suffix.lower(), usual) if out and not shards else usual
-    console = Console(stderr=True, quiet=rank > 0)
+    console = Console(stderr=True)
     given = sys.stdin.buffer.read() if STANDARD_INPUT in images else b""
+    loose = gather(images, given)
     if world > 1:
         threads = threads or share_of_cores(here)
         workers = share_of_cores(here) if workers is None else workers
-    with working(console) as tell:
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    with working(Console(stderr=True, quiet=rank > 0)) as tell:
         predictor = open_predictor(model, engine=engine, threads=threads, tell=tell)
-        loose = gather(images, given)
         if shards and out:
-            bad = _in_shards(
-                predictor, loose, out, shards, format, top, (rank, world), workers, console, tell
+            text, ending = _form(format)
+            done = in_shards(
+                predictor,
+                loose,
+                out,
+                shards,
+                text,
+                ending=ending,
+                top=top,
+                rank=rank,
+                world=world,
+                workers=workers,
+                tell=tell,
             )
+            bad: Sequence[Prediction] = done.passed_over
+            own = f"process {rank} of {world}: " if world > 1 else ""
+            earlier = f", {done.earlier:,} were there" if done.earlier else ""
+            print(f"{own}{out}: {done.shards:,} shards of {done.images:,} images written{earlier}")
         else:
-            from striate.ship.bulk import predict, refused
-
             made = predict(predictor, loose, loose.entries, top=top, workers=workers, tell=tell)
             bad = _written(refused(loose), made, len(loose.entries), format, out)
-    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     say(f"{predictor.name}: {predictor.way}")
     if bad:
         _name(bad, say)
+    if bad and world == 1:  # torchrun would take it for a crash, and end the other processes
         sys.exit(SOME_BAD)
 
 
-def _in_shards(
-    predictor: Predictor,
-    loose: Loose,
-    out: Path,
-    shards: int,
-    format: str,
-    top: int,
-    place: tuple[int, int],
-    workers: int | None,
-    console: Console,
-    tell: object,
-) -> Sequence[Prediction]:
+def _form(format: str) -> tuple[Callable[[Sequence[Prediction]], str], str]:
+    """What writes a shard, and how its name ends."""
     from striate.draw import predicted
-    from striate.ship.bulk import in_shards
 
-    text = {"text": predicted.to_text, "json": predicted.to_json, "csv": predicted.to_csv}[format]
-    ending = {"text": ".txt", "json": ".jsonl", "csv": ".csv"}[format]
-    rank, world = place
-    done = in_shards(
-        predictor,
-        loose,
-        out,
-        shards,
-        text,
-        ending=ending,
-        top=top,
-        rank=rank,
-        world=world,
-        workers=workers,
-        tell=tell,  # type: ignore[arg-type]
-    )
-    own = f"process {rank} of {world}: " if world > 1 else ""
-    earlier = f", {done.earlier:,} were there" if done.earlier else ""
-    print(f"{own}{out}: {done.shards:,} shards of {done.images:,} images written{earlier}")
-    return done.passed_over
+    forms: dict[str, tuple[Callable[[Sequence[Prediction]], str], str]] = {
+        "text": (predicted.to_text, ".txt"),
+        "json": (predicted.to_json, ".jsonl"),
+        "csv": (predicted.to_csv, ".csv"),
+    }
+    return forms[format]
 
 
 def _written(
@@ -155,7 +140,7 @@ def _written(
     count: int,
     format: str,
     out: Path | None,
-) -> list[Prediction]:
+) -> Sequence[Prediction]:
     """Print predictions as they come, or write them into a file; returns those of bad images."""
     from striate.draw import predicted
     from striate.draw.plain import show
@@ -190,11 +175,10 @@ def _written(
     return bad
 
 
-def _name(bad: Sequence[Prediction], say: object) -> None:
+def _name(bad: Sequence[Prediction], say: Callable[[str], None]) -> None:
     """Say which images were passed over, and why."""
     from striate.draw.plain import line
 
-    assert callable(say)
     for each in bad[:MOST_NAMED]:
         say(line(f"passed over: {each.image}: {each.error}"))
     more = f", of which {MOST_NAMED} are named" if len(bad) > MOST_NAMED else ""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BATCHES = (1, 3)  # images at a time, to see that any number is taken
 PROBABILITY = 1e-3  # how far a probability may be off
-SCORE = 1e-3  # ... and a score, in parts of the largest
+SCORE = 1e-4  # ... and a score, in parts of the largest
 
 
 class Difference(NamedTuple):
