@@ -208,7 +208,7 @@ class Telling:
         model, branch = self.bench.model, self.bench.branch
         classes = len(self.bench.splits.test.classes)
         training = branch.recently_right
-        held_out = None if self.bench.by_heart else self.rolling.accuracy  # what else, by heart?
+        held_out = None if self.bench.by_heart else self._held_out()  # what else, by heart?
         after = {name: each.detach() for name, each in model.named_parameters()}
         if self.before:  # else it rests: what the last step did is still what it did
             self.ratios = update_ratios(self.before, after)
@@ -230,6 +230,11 @@ class Telling:
                 "sentences": [asdict(each) for each in sentences],
             },
         )
+
+    def _held_out(self) -> float | None:
+        """Of the last validation; before the first, of images asked for of late, some long ago."""
+        points = self.bench.branch.validation.points()
+        return float(points[-1][1]) if len(points) else self.rolling.accuracy
 
     def scores(self) -> None:
         """What is said of images that are not learned from, a few anew each time."""

@@ -270,16 +270,22 @@ class Workbench:
         return "begun anew"
 
     def begin(self, run: str) -> str:
-        """Begin with the network and the weights of a run, one of those on the shelf.
+        """Begin with the network and the weights of a run, one of those on the shelf, and rest.
+
+        At a tenth of the rate: what was learned would be lost at that of random weights (CS231n,
+        transfer-learning).
 
         Raises:
             RunError: it is none of those, or damaged.
         """
         if run not in runs(self.splits):
             raise RunError(f"there is no run {run!r} that fits these images")
-        made = with_weights("main", open_run(run), self.branch.recipe, self.splits)
+        recipe = self.branch.recipe
+        recipe = recipe.changed(learning_rate=recipe.learning_rate / 10)
+        made = with_weights("main", open_run(run), recipe, self.splits)
         self.branches, self.chosen, self.failure = {"main": made}, "main", ""
-        return f"begun with the weights of {run}"
+        self.running = False
+        return f"begun with the weights of {run}, at rest and at a tenth of the rate"
 
     def save(self) -> str:
         """Keep the branch as a run folder, with the script that repeats it; says where.
