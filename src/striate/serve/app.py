@@ -155,7 +155,7 @@ class Service:
             *(Route(f"/{name}", _page(name, kind)) for name, kind in KINDS.items()),
         ]
         handlers = {Refusal: _refused, HTTPException: _unknown, Exception: _failed}
-        inner = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+        inner = Starlette(routes=routes, exception_handlers=handlers)
         return Guard(Counted(inner, self), self.settings, self.port)
 
 

@@ -185,7 +185,7 @@ def _told_to_stop() -> Iterator[socket.socket]:
     try:
         yield hears
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         hears.close()
         says.close()
