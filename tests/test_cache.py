@@ -365,7 +365,7 @@ def test_want_of_memory_is_told_and_not_remembered(
 
     source = as_folder(tmp_path, FILES)
     with monkeypatch.context() as patch:
-        patch.setattr("striate.data.decode._square", scarce)
+        patch.setattr("striate.data.decode._scaled_to", scarce)
         with pytest.raises(DataError, match=r"cat/0\.png: memory ran out while it was decoded"):
             load(source, resize=5)
     with monkeypatch.context() as patch:

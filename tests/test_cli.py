@@ -72,6 +72,10 @@ VERBS = (
         "curve",
         "see",
         "lab",
+        "predict",
+        "export",
+        "card",
+        "serve",
         "completion",
     ),
 )

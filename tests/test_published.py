@@ -1,6 +1,6 @@
 """torchvision's and timm's weights under the zoo's names, from recorded lists of names and shapes.
 
-tests/facts/published.json is what their own classes have: bench/peers/published.py writes it anew,
+tests/published.json is what their own classes have: bench/peers/published.py writes it anew,
 and bench/published.py compares the scores.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from striate import zoo
 from striate.transfer.published import published
 
-FACTS = json.loads((Path(__file__).parent / "facts" / "published.json").read_text("utf-8"))
+FACTS = json.loads((Path(__file__).parent / "published.json").read_text("utf-8"))
 OURS = {"alexnet": "alexnet-one-weird-trick", "googlenet": "googlenet-torchvision"}
 OURS |= {f"resnet{depth}": f"resnet{depth}-torchvision" for depth in (50, 101, 152)}
 

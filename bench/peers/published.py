@@ -1,6 +1,6 @@
 """What torchvision and timm publish, from their own classes: names and shapes, or random weights.
 
-    python bench/peers/published.py shapes > tests/facts/published.json
+    python bench/peers/published.py shapes > tests/published.json
     python bench/peers/published.py weights FOLDER [NAME ...]
 
 The second writes NAME.safetensors and NAME.answer.safetensors. Weights are random, statistics of

@@ -33,7 +33,7 @@ FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors", "pyt
 )
 @click.option("--int8", is_flag=True, help="ONNX alone: compute in whole numbers of eight bits.")
 def command(run: str, to: str, out: Path | None, int8: bool) -> None:
-    """Write a run's model as a file for other programs, preprocessing and classes inside.
+    """Write a run's model as a file that needs no striate.
 
     The file is run and compared with the model before it is there.
     """

@@ -64,7 +64,7 @@ def command(
     threads: int | None,
     workers: int | None,
 ) -> None:
-    """Classify images with a run, or with an ONNX file that striate export wrote.
+    """Classify images with a run or an exported ONNX file.
 
     IMAGES are files, folders, zip or tar archives, tables of paths (.csv), or -: then standard
     input is one image, or a list of paths.

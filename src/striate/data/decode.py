@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -171,8 +172,9 @@ def opened(content: bytes) -> Iterator[Image.Image]:
         raise
     except UnidentifiedImageError:
         raise DataError(_no_image(content)) from None
-    except Image.DecompressionBombError:
-        raise DataError(_too_large("so many")) from None
+    except Image.DecompressionBombError as reason:  # it refuses twice as many by itself
+        count = re.search(r"\d+", str(reason))
+        raise DataError(_too_large(f"{int(count[0]):,}" if count else "too many")) from None
     except MemoryError:
         raise NoMemory("memory ran out while it was decoded") from None
     except Exception as reason:  # Pillow's decoders raise nearly anything for a damaged file

@@ -77,7 +77,7 @@ def card(run: Run, stem: str, *, tell: Tell = silent) -> Card:
         picture("filters", run).save(file, "png")
         pictures[f"{stem}-filters.png"] = file.getvalue()
     except SeeError:
-        pass  # a network without convolutions has none
+        pass  # a network whose layers have no weights has none
     tell("drawing the filters", 2, 2)
     return Card("\n".join(_parts(run, tuple(pictures))), pictures)
 

@@ -22,15 +22,16 @@ export class Layers {
     this.scale?.addEventListener("change", () => scaled(this.scale.value));
   }
 
-  name({ scale }) {
+  name({ scale, classes }) {
+    this.classes = classes;
     if (document.activeElement !== this.scale) this.scale.value = scale;
   }
 
   showMaps(header, arrays) {
-    const { image, mode, loss, known, target, layers } = header;
+    const { image, mode, loss, known, probabilities, layers } = header;
     const of = known ? "its class" : "the class that scores highest";
     this.seen.textContent =
-      `${image}, in ${mode} mode; loss ${short(loss)}, of ${of}. Grey is zero, black and white the largest value of each ${header.scale}.`;
+      `${image}, in ${mode} mode: ${this.best(probabilities)}. Loss ${short(loss)}, of ${of}. Grey is zero, black and white the largest value of each ${header.scale}.`;
     const { shape, values } = arrays.image;
     this.photo.show({ shape: [1, ...shape], values });
     [this.height, this.width] = shape;
@@ -50,6 +51,13 @@ export class Layers {
         row.show(kind, each[kind], arrays[name], arrays[`${name}/largest`].values);
       }
     }
+  }
+
+  /** What the network says of the image: the three likeliest classes. */
+  best(probabilities) {
+    const named = probabilities.map((each, at) => [each, this.classes?.[at] ?? `class ${at}`]);
+    const first = named.sort(([one], [other]) => other - one).slice(0, 3);
+    return first.map(([each, name]) => `${name} ${Math.round(100 * each)}%`).join(", ");
   }
 
   showWeights({ layers }, arrays) {

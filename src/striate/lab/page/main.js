@@ -55,7 +55,7 @@ const branches = new Branches(find("#branches"), {
   dropped: (branch) => ask("drop", { branch }),
 });
 const past = new Past(find("#past"), { wanted: (seen) => ask("moment", { seen }) });
-const shown = () => say("Your image is in the maps of the layers.");
+const shown = () => say("Your image is in the layers, with what the network says of it.");
 ownImage(find("#own"), (content) => wire.image(content).then(shown, (reason) => say(reason.message)), say);
 
 let state = null, failure = "";
