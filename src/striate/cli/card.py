@@ -16,7 +16,7 @@ import click
     help="By default the run's name here; its pictures lie beside it.",
 )
 def command(run: str, out: Path | None) -> None:
-    """Write a model card in Markdown, with pictures.
+    """Write a model card in Markdown, with pictures."""
     from rich.console import Console
 
     from striate.draw.progress import working
