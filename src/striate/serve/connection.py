@@ -120,7 +120,7 @@ class Connection(HttpToolsProtocol):
             return False
         self.transport.write(said)
         self._turned_away = True
-        del self.others.quiet[self]
+        self.others.quiet.pop(self, None)  # to its end
         self.others.quiet[self] = self.loop.time()
         return True
 

@@ -7,11 +7,15 @@ their sharing a batch would save, and at most some milliseconds.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Condition, Thread
+from contextlib import suppress
+from statistics import median
+from threading import Condition, Thread, get_native_id
 from typing import Any
 
 import numpy as np
@@ -21,8 +25,9 @@ from striate.serve.speed import Network, Speed
 
 LONGEST_WAIT = 0.005  # seconds
 FEWEST = 8  # images that are let in, however large they are
-BATCHES = 3  # that those let in make
-FORGET = 0.9  # of what is known of the rate, what is kept after a batch
+BATCHES = 2  # that those let in make: one is computed while another gathers
+REMEMBERED = 15  # batches whose median is the rate: a pause that falls into one is none of all
+GIVES_WAY = 5  # by which threads that compute are nicer than those that answer
 
 Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -35,13 +40,15 @@ class Line:
     Args:
         decode: an image file -> uint8 (height, width, depth); its errors become the answer's.
         network: uint8 (n, height, width, depth) -> float32 (n, classes).
-        queue: images in it at once; None, as many as make three batches and are answered in time.
+        queue: images in it at once; None, as many as make two batches, at least eight, if they are
+            answered in time.
         patience: seconds after which nobody waits for an answer any more.
         scored: hears of each batch: its size and its seconds.
 
     Attributes:
         inside: images that are waiting or worked on, those included whose client has gone until
             they are passed over.
+        rate: images a second, of late, decoding included.
     """
 
     def __init__(
@@ -63,15 +70,10 @@ class Line:
         self._coming = 0  # put in, not decoded yet
         self._first = 0.0  # when the first of those waiting came
         self._open = True
-        self._passed, self._spent = speed.rate, 1.0  # images and the seconds they took, of late
-        self._decoders = ThreadPoolExecutor(decoders, "decoder")
+        self.rate = speed.rate
+        self._decoders = ThreadPoolExecutor(decoders, "decoder", give_way)
         self._scorer = Thread(target=self._score, name="network", daemon=True)
         self._scorer.start()
-
-    @property
-    def rate(self) -> float:
-        """Images a second, of late, decoding included."""
-        return self._passed / self._spent
 
     @property
     def room(self) -> int:
@@ -159,7 +161,8 @@ class Line:
         return left is None or left <= 0
 
     def _score(self) -> None:
-        ended, busy = time.perf_counter(), False
+        give_way()
+        ended, busy, rates = time.perf_counter(), False, deque([self.rate], REMEMBERED)
         while batch := self._gathered():
             began = time.perf_counter()
             try:
@@ -167,20 +170,24 @@ class Line:
             except Exception as reason:
                 scores = reason
             now = time.perf_counter()
+            with self._turn:
+                self.inside -= len(batch)  # before whoever waited can ask again
+                left = self.inside > 0
             for row, (_, answer) in enumerate(batch):
                 if isinstance(scores, Exception):
                     answer.set_exception(scores)
                 else:
                     answer.set_result(scores[row])
             self._scored(len(batch), now - began)
-            self._learn(len(batch), now - (ended if busy else began), busy)
-            with self._turn:
-                self.inside -= len(batch)
-                busy = self.inside > 0
-            ended = now
+            if busy:  # with no rest between the ends of two batches
+                rates.append(len(batch) / max(now - ended, 1e-6))
+                self.rate = median(rates)
+            ended, busy = now, left
 
-    def _learn(self, images: int, seconds: float, busy: bool) -> None:
-        """What passes between the ends of two batches, if there was no rest between them."""
-        if busy:
-            self._passed = FORGET * self._passed + images
-            self._spent = FORGET * self._spent + seconds
+
+def give_way() -> None:
+    """Let who answers have the processor before this thread and those that it begins."""
+    if sys.platform == "linux":  # where threads have priorities of their own
+        with suppress(OSError):
+            niceness = os.getpriority(os.PRIO_PROCESS, os.getpid()) + GIVES_WAY
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), niceness)

@@ -19,6 +19,7 @@ import uvicorn
 from striate.errors import StriateError
 from striate.serve.app import Service
 from striate.serve.connection import Connection, Connections
+from striate.serve.line import give_way
 from striate.serve.metrics import Metrics
 from striate.serve.settings import Settings
 
@@ -119,6 +120,7 @@ class _Living:
 def _load(
     opened: Callable[[], Predictor], service: Service, orders: Pipe, server: uvicorn.Server
 ) -> None:
+    give_way()  # as all threads that the engine begins
     try:
         predictor = opened()
         speed = service.begin(predictor)
