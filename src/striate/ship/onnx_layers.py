@@ -124,6 +124,13 @@ def _maxpool(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     if layer.whole:
         return graph.op("GlobalMaxPool", inputs, stage.name)
     attributes, _, _ = _window(stage)
+    pads = attributes["pads"]
+    if any(pad >= side for pad, side in zip(pads, 2 * attributes["kernel_shape"], strict=True)):
+        # ONNX Runtime refuses padding as wide as the kernel, as rows that `ceil` makes up may be.
+        borders = graph.constant([0, 0, *pads[:2], 0, 0, *pads[2:]], f"{stage.name}.borders")
+        least = graph.constant(torch.tensor(-torch.inf), f"{stage.name}.least")
+        inputs = [graph.op("Pad", [*inputs, borders, least], f"{stage.name}/padded")]
+        attributes["pads"] = [0, 0, 0, 0]
     return graph.op("MaxPool", inputs, stage.name, dilations=list(layer.dilation), **attributes)
 
 
