@@ -1,6 +1,6 @@
 """What watching costs: images a second of the lab, beside the same training that nobody looks at.
 
-    CIFAR10=file python bench/watching.py [--rounds 5] [--seconds 10]
+    CIFAR10=file python bench/watching.py [--rounds 5] [--seconds 10] [--images digits]
 
 In turn: training alone, without the lab; the lab without a window; with a window that takes every
 frame; with one that connects and never reads; with one whose process is stopped. Bar: the lab at
@@ -132,11 +132,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=10.0)
+    options.add_argument("--images", choices=list(TASKS), action="append")
     options.add_argument("--threads", type=int, default=os.cpu_count())
     given = options.parse_args()
     use_threads(given.threads)
     rows, found, kept = [["images", "window", "images/s", "of training alone", "n"]], {}, True
     for name, (variable, arguments) in TASKS.items():
+        if given.images and name not in given.images:
+            continue
         if variable and not os.environ.get(variable):
             found[name] = f"not run: {variable}=PATH names its images"
             continue

@@ -1,4 +1,4 @@
-"""When to look: the looks may take 2.5% of the time, shared out evenly among what there is to see.
+"""When to look: the looks may take 2% of the time, shared out evenly among what there is to see.
 
 As much again is lost to sending what was seen, and to caches that hold other numbers afterwards:
 `make bench-watching`.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
-SHARE = 0.025  # of the time
+SHARE = 0.02  # of the time
 RATE = 4.0  # looks of a kind a second, at most
 
 

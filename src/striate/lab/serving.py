@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import socket
 import webbrowser
 from contextlib import suppress
@@ -11,7 +12,7 @@ from threading import Timer
 import uvicorn
 
 from striate.errors import StriateError
-from striate.lab.examiner import examine
+from striate.lab.examiner import NICE, examine
 from striate.lab.guard import new_token
 from striate.lab.server import server
 from striate.lab.trainer import Wanted, work
@@ -44,6 +45,8 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
     examiner.start()
     for theirs in (commands, tells, questions, wonders, finds):
         theirs.close()
+    with suppress(AttributeError, OSError):
+        os.nice(NICE)  # from here on: what trains goes first
     token = new_token()
     address = f"http://{HOST}:{port}/?token={token}"
     print(f"striate lab: {address}\nCtrl-C ends it.", flush=True)

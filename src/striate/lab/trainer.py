@@ -38,6 +38,7 @@ class Wanted:
 
 
 OFTEN = 1.0  # seconds from one look at a run that is followed to the next
+HEARS = 0.02  # seconds between looks for commands: a step may take less than one of them does
 ASKS = ("kept", "moment", "shelf", "unit")  # commands after which the rest looks as before
 
 
@@ -62,9 +63,13 @@ def work(commands: Connection, out: Connection, asks: Connection, wanted: Wanted
         outbox.put("opening", {})
         telling.shelf()
         verbs = _verbs(bench, telling)
+        heard = 0.0
         while True:
-            wait = 0 if bench.at_work else OFTEN if following else None
-            changed = _obeyed(commands, verbs, outbox, wait)
+            changed = False
+            if not bench.at_work or perf_counter() - heard > HEARS:
+                wait = 0 if bench.at_work else OFTEN if following else None
+                changed = _obeyed(commands, verbs, outbox, wait)
+                heard = perf_counter()
             if bench.at_work:
                 following = None  # from here on it is trained here
             elif following:
