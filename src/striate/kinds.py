@@ -83,6 +83,7 @@ def _average(layer: layers.Pool, met: Volume, divisor: int | None) -> nn.AvgPool
         (height.stride, width.stride),
         (height.padding, width.padding),
         ceil_mode=layer.rounding == "ceil",
+        count_include_pad=getattr(layer, "counted", "padded") == "padded",
         divisor_override=divisor,
     )
 
@@ -116,11 +117,27 @@ MODULES: dict[type[layers.Layer], Callable[[Any, Volume, bool], nn.Module]] = {
     layers.RadialBasis: lambda layer, met, flat: modules.RadialBasis(met.size, layer.units),
     layers.Flatten: lambda layer, met, flat: nn.Flatten(),
     layers.Relu: lambda layer, met, flat: nn.ReLU(),
+    layers.Relu6: lambda layer, met, flat: nn.ReLU6(),
+    layers.Elu: lambda layer, met, flat: nn.ELU(layer.alpha),
+    layers.Mish: lambda layer, met, flat: nn.Mish(),
+    layers.HardSigmoid: lambda layer, met, flat: nn.Hardsigmoid(),
+    layers.HardSwish: lambda layer, met, flat: nn.Hardswish(),
+    layers.LayerNorm: lambda layer, met, flat: (nn.LayerNorm if flat else modules.LayerNorm)(
+        met.size if flat else met.depth, eps=layer.eps
+    ),
+    layers.GroupNorm: lambda layer, met, flat: nn.GroupNorm(layer.groups, met.depth, layer.eps),
+    layers.LayerScale: lambda layer, met, flat: modules.LayerScale(
+        met.size if flat else met.depth, layer.initial, flat
+    ),
+    layers.Slice: lambda layer, met, flat: modules.Slice(layer.first, layer.stop),
+    layers.Shuffle: lambda layer, met, flat: nn.ChannelShuffle(layer.groups),
     layers.LeakyRelu: lambda layer, met, flat: nn.LeakyReLU(layer.slope),
     layers.Tanh: lambda layer, met, flat: nn.Tanh(),
     layers.ScaledTanh: lambda layer, met, flat: modules.ScaledTanh(layer.amplitude, layer.slope),
     layers.Sigmoid: lambda layer, met, flat: nn.Sigmoid(),
-    layers.Gelu: lambda layer, met, flat: nn.GELU(),
+    layers.Gelu: lambda layer, met, flat: nn.GELU(
+        approximate="none" if layer.approximation == "exact" else "tanh"
+    ),
     layers.Silu: lambda layer, met, flat: nn.SiLU(),
     layers.Softmax: lambda layer, met, flat: nn.Softmax(dim=1),
     layers.Scale: lambda layer, met, flat: modules.Scale(layer.factor),
@@ -129,7 +146,7 @@ MODULES: dict[type[layers.Layer], Callable[[Any, Volume, bool], nn.Module]] = {
     layers.Dropout: lambda layer, met, flat: nn.Dropout(layer.probability),
     layers.Identity: lambda layer, met, flat: nn.Identity(),
     layers.Pad: lambda layer, met, flat: nn.ZeroPad2d(
-        (layer.border.width, layer.border.width, layer.border.height, layer.border.height)
+        (layer.border.width, layer.after.width, layer.border.height, layer.after.height)
     ),
     layers.Upsample: lambda layer, met, flat: nn.Upsample(
         scale_factor=tuple(map(float, layer.factor)), mode=layer.method

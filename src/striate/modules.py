@@ -95,6 +95,16 @@ class Add(Routed):
         return added(*(run(branch, volume, memory) for branch in self.children()))
 
 
+class Mul(Add):
+    """The product of branches that start from the same volume; a side of 1 stands for all."""
+
+    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
+        first, *others = (run(branch, volume, memory) for branch in self.children())
+        for other in others:
+            first = first * other
+        return first
+
+
 class Concat(Add):
     """Branches that start from the same volume, one behind the other in depth."""
 
@@ -234,6 +244,43 @@ class Scale(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.factor:g}"
+
+
+class LayerNorm(nn.LayerNorm):
+    """Every position over its channels, which stand before height and width."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
+class LayerScale(nn.Module):
+    """A learned factor for each channel."""
+
+    def __init__(self, channels: int, initial: float, flat: bool = False) -> None:
+        super().__init__()
+        self.initial = initial
+        shape = (channels,) if flat else (channels, 1, 1)
+        self.weight = nn.Parameter(torch.full(shape, initial))
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return volume * self.weight
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[0]}, {self.initial:g}"
+
+
+class Slice(nn.Module):
+    """The channels from one number up to, but not with, another."""
+
+    def __init__(self, first: int, stop: int) -> None:
+        super().__init__()
+        self.first, self.stop = first, stop
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return volume[:, self.first : self.stop]
+
+    def extra_repr(self) -> str:
+        return f"{self.first}, {self.stop}"
 
 
 class Take(nn.Module):

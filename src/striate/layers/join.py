@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from striate.errors import Misfit
-from striate.layers.base import Layer
+from striate.layers.base import Layer, Saved
 from striate.layers.volume import Volume
 
 
@@ -35,6 +35,30 @@ class Add(Join):
 
     def operations(self, met: Volume) -> int:
         return (self.branches - 1) * met.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mul(Join):
+    """`mul( ... | ... )`: the product of volumes; a side of 1 stands for all along it.
+
+    So a gate for each channel is a branch of one position (Hu et al. 2017, arXiv:1709.01507).
+    """
+
+    kind = "mul"
+    in_place = True
+
+    def join(self, volumes: Sequence[Volume]) -> Volume:
+        largest = Volume(*map(max, zip(*volumes, strict=True)))
+        if any(
+            side not in (1, most)
+            for each in volumes
+            for side, most in zip(each, largest, strict=True)
+        ):
+            raise Misfit("joins volumes that differ")
+        return largest
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True)
 
 
 @dataclass(frozen=True, kw_only=True)

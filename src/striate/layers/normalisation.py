@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from striate.layers import settings
 from striate.layers.base import Layer, Saved
+from striate.layers.convolution import check_groups
 from striate.layers.settings import Choice, Real, Whole
 from striate.layers.volume import Parameters, Volume
 
@@ -38,6 +39,74 @@ class BatchNorm(Layer):
 
     def saved(self, met: Volume) -> Saved:
         return Saved(input=True, fixed=2 * met.depth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNorm(Layer):
+    """`layernorm`: every position over its channels, then a learned scale and shift per channel.
+
+    Ba et al. 2016, arXiv:1607.06450, as ConvNeXt has it (Liu et al. 2022, arXiv:2201.03545).
+    """
+
+    kind = "layernorm"
+    in_place = True
+
+    eps: float = settings.option(Real(1e-12, 1), 1e-5)
+
+    def parameters(self, met: Volume) -> Parameters:
+        return Parameters(0, 2 * met.depth)
+
+    def operations(self, met: Volume) -> int:
+        return 5 * met.size
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True, values=2 * met.height * met.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupNorm(Layer):
+    """`groupnorm(32)`: groups of channels, each over its positions (Wu and He 2018, 1803.08494)."""
+
+    kind = "groupnorm"
+    in_place = True
+
+    groups: int = settings.option(Whole(), position=0)
+    eps: float = settings.option(Real(1e-12, 1), 1e-5)
+
+    def volume(self, met: Volume) -> Volume:
+        check_groups(met.depth, met.depth, self.groups)
+        return met
+
+    def parameters(self, met: Volume) -> Parameters:
+        return Parameters(0, 2 * met.depth)
+
+    def operations(self, met: Volume) -> int:
+        return 5 * met.size
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True, values=2 * self.groups)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerScale(Layer):
+    """`layerscale(1e-6)`: a learned factor for each channel, this at the start.
+
+    Touvron et al. 2021, arXiv:2103.17239, section 2.
+    """
+
+    kind = "layerscale"
+    in_place = True
+
+    initial: float = settings.option(Real(), 1e-6, position=0)
+
+    def parameters(self, met: Volume) -> Parameters:
+        return Parameters(met.depth, 0)
+
+    def operations(self, met: Volume) -> int:
+        return met.size
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True)
 
 
 @dataclass(frozen=True, kw_only=True)
