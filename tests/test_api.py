@@ -48,6 +48,7 @@ FLOORS = [
     ["runs"],
     ["keeping", "transfer"],
     ["session"],
+    ["recover"],
     ["probe"],
     ["timing"],
     ["draw"],
@@ -65,7 +66,7 @@ WITH_TORCH = {
     *("fast", "probe", "ship", "timing"),
     *("evaluate", "see", "gallery", "lab", "state", "diagnosis", "losses", "train"),
     *("storage", "checkpoints", "runs", "session"),
-    *("features", "freezing", "transfer"),
+    *("features", "freezing", "transfer", "recover"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().
 UPWARDS = {"network": {"account", "draw", "build", "zoo"}, "runs": {"lab"}}

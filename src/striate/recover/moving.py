@@ -1,0 +1,192 @@
+"""PyTorch's functions that move values without changing them: views, permutations, parts, padding.
+
+Most are no layer: they only say in which order the axes of the same volume stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from striate import layers
+from striate.layers import Pair
+from striate.recover.values import FLAT, GROUPED, LAST, LINE, SHUFFLED, SPATIAL, Unknown, Value
+
+if TYPE_CHECKING:
+    from striate.recover.tracing import Tracer
+
+MOVING: dict[str, Callable[..., Value | list[Value]]] = {}
+
+
+def _named(*names: str) -> Callable[[Any], Any]:
+    def register(operation: Any) -> Any:
+        for name in names:
+            MOVING[name] = operation
+        return operation
+
+    return register
+
+
+@_named("contiguous", "clone", "detach", "to", "float", "type_as", "alias", "__get__", "type")
+def _same(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
+    input.check(trace.shapes[0])
+    return input
+
+
+@_named("view", "reshape", "flatten", "unsqueeze", "squeeze", "unflatten", "view_as")
+def _reshaped(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
+    """The same values in another shape: what it is can be told from the shape alone."""
+    shape, volume = trace.shapes[0][1:], input.volume
+    if volume is None or input.stretched:
+        raise Unknown
+    one = volume[:2] == (1, 1)
+    if input.order == SHUFFLED and shape == (volume.depth, *volume[:2]):
+        node = trace.add(layers.Shuffle(groups=input.groups), [input])
+        return trace.spatial(node)
+    if input.shape() == shape and not (one and len(shape) == 3):
+        return input
+    rows = {  # orders in which all values lie in memory as they do in N D H W
+        SPATIAL: True,
+        FLAT: True,
+        LINE: True,
+        GROUPED: True,
+        LAST: one,
+    }
+    if not rows.get(input.order):
+        raise Unknown
+    if shape == (volume.size,):
+        return Value(input.node, FLAT, volume)
+    if shape == (volume.depth, *volume[:2]):
+        return Value(input.node, SPATIAL, volume)
+    if shape == (1, 1, volume.depth) and one:
+        return Value(input.node, LAST, volume)
+    if shape == (volume.depth, volume.height * volume.width):
+        return Value(input.node, LINE, volume)
+    if len(shape) == 4 and shape[2:] == volume[:2] and shape[0] * shape[1] == volume.depth:
+        return Value(input.node, GROUPED, volume, shape[0])
+    raise Unknown
+
+
+@_named("permute", "transpose", "swapaxes", "movedim", "moveaxis")
+def _permuted(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
+    """Two orders are told by the shape alone only where the sides differ, so axes are followed."""
+    volume = input.met(SPATIAL, LAST, GROUPED, SHUFFLED)
+    axes = _axes(trace, len(input.shape()) + 1, rest, options)
+    wanted = {
+        (SPATIAL, (0, 2, 3, 1)): LAST,
+        (LAST, (0, 3, 1, 2)): SPATIAL,
+        (GROUPED, (0, 2, 1, 3, 4)): SHUFFLED,
+        (SHUFFLED, (0, 2, 1, 3, 4)): GROUPED,
+    }
+    if axes == tuple(range(len(axes))):
+        return input
+    if (input.order, axes) not in wanted:
+        raise Unknown
+    return Value(input.node, wanted[input.order, axes], volume, input.groups)
+
+
+def _axes(trace: Tracer, rank: int, rest: Any, options: dict[str, Any]) -> tuple[int, ...]:
+    """Where each axis of the result comes from."""
+    given = [*rest, *options.values()]
+    if len(given) == 1 and isinstance(given[0], tuple | list):
+        given = list(given[0])
+    if not all(isinstance(each, int) for each in given):
+        raise Unknown
+    given = [each % rank for each in given]
+    if len(given) == rank:
+        return tuple(given)
+    if len(given) == 2 and rank != 2:
+        axes = list(range(rank))
+        axes[given[0]], axes[given[1]] = axes[given[1]], axes[given[0]]
+        return tuple(axes)
+    raise Unknown
+
+
+@_named("expand", "expand_as", "broadcast_to")
+def _stretched(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
+    volume = input.met(SPATIAL)
+    shape = trace.shapes[0]
+    if volume[:2] != (1, 1) or len(shape) != 4 or shape[1] != volume.depth:
+        raise Unknown
+    return Value(input.node, SPATIAL, volume, stretched=shape[2:] != (1, 1))
+
+
+@_named("chunk", "split", "tensor_split", "split_with_sizes", "unsafe_chunk")
+def _parts(
+    trace: Tracer, input: Value, sizes: Any = None, dim: int = 0, **options: Any
+) -> list[Value]:
+    """Cut along the depth; how wide each part is, its shape says."""
+    order = input.order
+    input.met(SPATIAL, LAST)
+    axis = 1 if order == SPATIAL else 3
+    if dim % 4 != axis:
+        raise Unknown
+    first, parts = 0, []
+    for shape in trace.shapes:
+        parts.append(_slice(trace, input, first, first + shape[axis]))
+        first += shape[axis]
+    return parts
+
+
+def _slice(trace: Tracer, input: Value, first: int, stop: int) -> Value:
+    assert input.volume is not None
+    if (first, stop) == (0, input.volume.depth):
+        return input
+    node = trace.add(layers.Slice(first=first, stop=stop), [input])
+    return trace.spatial(node).ordered(input.order)
+
+
+@_named("__getitem__")
+def _got(trace: Tracer, input: Value, index: Any) -> Value:
+    """Channels from one to another, listed channels, every second row and column, new axes."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if None in parts:
+        if all(each is None or each == slice(None) for each in parts):
+            return _reshaped(trace, input)  # type: ignore[no-any-return]
+        raise Unknown
+    if parts and parts[0] is Ellipsis:
+        parts = [slice(None)] * (4 - len(parts) + 1) + parts[1:]
+    volume = input.met(SPATIAL)
+    parts += [slice(None)] * (4 - len(parts))
+    if len(parts) != 4 or parts[0] != slice(None):
+        raise Unknown
+    found = input
+    if isinstance(parts[1], list) and all(isinstance(each, int) for each in parts[1]):
+        layer = layers.Take(channels=tuple(each % volume.depth for each in parts[1]))
+        found = trace.spatial(trace.add(layer, [found]))
+    elif isinstance(parts[1], slice):
+        first, stop, step = parts[1].indices(volume.depth)
+        if step != 1 or stop <= first:
+            raise Unknown
+        found = _slice(trace, found, first, stop)
+    else:
+        raise Unknown
+    return _strided(trace, found, parts[2], parts[3])
+
+
+def _strided(trace: Tracer, input: Value, rows: Any, columns: Any) -> Value:
+    steps = []
+    for part, side in zip((rows, columns), input.met(SPATIAL)[:2], strict=True):
+        if not isinstance(part, slice):
+            raise Unknown
+        first, stop, step = part.indices(side)
+        if first != 0 or stop != side:
+            raise Unknown
+        steps.append(step)
+    if steps == [1, 1]:
+        return input
+    layer = layers.MaxPool(kernel=Pair(1, 1), stride=Pair(*steps), rounding="floor")
+    return trace.spatial(trace.add(layer, [input]))
+
+
+@_named("pad")
+def _padded(trace: Tracer, input: Value, pad: Any, mode: str = "constant", value: Any = 0) -> Value:
+    input.met(SPATIAL)
+    left, right, top, bottom, *others = [*pad, *[0] * (4 - len(pad))]
+    if mode != "constant" or value not in (0, None) or any(others) or min(pad) < 0:
+        raise Unknown
+    if not any(pad):
+        return input
+    end = None if (left, top) == (right, bottom) else Pair(bottom, right)
+    node = trace.add(layers.Pad(border=Pair(top, left), end=end), [input])
+    return trace.spatial(node)
