@@ -79,6 +79,9 @@ class Blocks:
         everywhere = Counter(references(elements))
         for nodes in instances:
             place = _place(elements, nodes)
+            if place is None:  # it may begin by joining what others made, as a DenseNet's layers do
+                nodes = {each for each in nodes if not self._joins_others(each, nodes)}
+                place = _place(elements, nodes)
             if place is None:
                 continue
             sequence, first, stop = place
@@ -98,6 +101,10 @@ class Blocks:
         # From the end of a sequence, so that those before stay where they are.
         for span, called in sorted(calls, key=lambda each: -each[0].first):
             span.sequence[span.first : span.stop] = [called]
+
+    def _joins_others(self, index: int, nodes: set[int]) -> bool:
+        node = self.graph.nodes[index]
+        return node.joins and not nodes.issuperset(node.inputs)
 
     def _written(self, kind: str, spans: list[Span]) -> list[tuple[Span, Called]]:
         """One block, and a call of it for each instance; nothing where that says no less."""
