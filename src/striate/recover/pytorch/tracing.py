@@ -23,7 +23,7 @@ from striate.errors import Misfit, StriateError
 from striate.layers import Flatten, Identity, Layer, Volume
 from striate.layers.settings import BadSetting
 from striate.recover.graph import Graph, Node, Weight, numbered
-from striate.recover.operations import OPERATIONS
+from striate.recover.pytorch.registry import OPERATIONS
 from striate.recover.values import FLAT, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 
