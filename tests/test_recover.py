@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from strategies import quick, scripts
 from torch import Tensor, nn
 from torch.nn import functional
 
 import striate
-from striate import zoo
+from striate import layers, zoo
 from striate.errors import StriateError
+from striate.network import Network
 from striate.recover import Recovered, recover
+from striate.tree import Script
 
 SMALL = (16, 16, 3)
 
@@ -486,3 +490,26 @@ def test_networks_of_the_zoo_come_back(name: str) -> None:
     assert (ours.parameters, ours.macs) == (theirs.parameters, theirs.macs)
     assert found.difference is not None
     assert found.difference < 1e-5
+
+
+# What PyTorch computes for these in several steps that are none of our layers.
+OWN = (layers.Subsample, layers.RadialBasis)
+
+
+@quick
+@given(scripts())
+def test_any_network_comes_back(script: Script) -> None:
+    network = Network(script)
+    if network.account().totals.parameters > 1_000_000:
+        return
+    found = recover(shaken(network.build()), network.input)
+    steps = list(network.main.steps())
+    if any(
+        isinstance(step.layer, OWN) or getattr(step.layer, "bias", "") == "point" for step in steps
+    ):
+        assert found.opaque
+        return
+    assert found.whole, str(found.network)
+    ours, theirs = found.network.account().totals, network.account().totals
+    assert (ours.parameters, ours.macs) == (theirs.parameters, theirs.macs)
+    assert striate.read(str(found.network)) == found.network
