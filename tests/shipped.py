@@ -8,6 +8,7 @@ from torch import nn
 
 from striate.data import Preparation
 from striate.layers import Volume
+from striate.modules import LayerScale
 from striate.network import Network, read
 from striate.ship.model import Model
 
@@ -29,6 +30,8 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
         for each in module.modules():
             if getattr(each, "bias", None) is not None:
                 each.bias.data.normal_(0, 0.1)
+            if isinstance(each, nn.LayerNorm | nn.GroupNorm | LayerScale):
+                each.weight.data.uniform_(0.8, 1.25)
         momenta = [each.momentum for each in norms]
         for each in norms:
             each.momentum = None  # what it has seen is then the mean over the batches: of one

@@ -252,7 +252,7 @@ class _Text:
     def same_size(self) -> str:
         """Words that keep the volume as it is."""
         kept = ("relu", "bn", "tanh", "id", "gelu", "sigmoid", "lrn(3)", "dropout(0.5)", "scale(2)")
-        kept += ("hardswish", "layernorm", "layerscale(0.5)")
+        kept += ("hardswish", "layerscale(0.5)")
         known = [each for each in kept if each.partition("(")[0] in self.kinds]
         return " ".join(self.draw(st.lists(st.sampled_from(known), max_size=2)))
 

@@ -74,6 +74,7 @@ def test_each_kind_of_layer(kind: str, data: st.DataObject) -> None:
 
 @settings(few, max_examples=40)
 @example(text="[2x2x2] deconv1-2/1(extra=1, dilation=2) relu")
+@example(text="[3x3x2] lrn(3, alpha=0) lrn(3, beta=0) lrn(1, alpha=0, beta=0)")
 @example(text="[3x3x2] deconv2-2/2(pad=1, extra=2, dilation=3, groups=2) id")
 @given(text=EITHER)
 def test_any_network(text: str) -> None:

@@ -351,7 +351,9 @@ def test_channels_that_are_not_there(layer: Layer, message: str) -> None:
         layer.volume(Volume(4, 5, 3))
 
 
-def test_a_group_of_one_value_cannot_be_normalised() -> None:
+def test_single_values_cannot_be_normalised() -> None:
+    with pytest.raises(Misfit, match="normalises single values"):
+        LayerNorm().volume(Volume(4, 5, 1))
     with pytest.raises(Misfit, match="normalises single values"):
         GroupNorm(groups=8).volume(Volume(1, 1, 8))
     assert GroupNorm(groups=8).volume(Volume(1, 2, 8)) == (1, 2, 8)
