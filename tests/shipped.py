@@ -43,6 +43,7 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
             each.momentum = momentum
             each.running_mean += 0.1 * each.running_var.sqrt() * torch.randn(each.num_features)
             each.running_var *= torch.empty(each.num_features).uniform_(0.8, 1.25)
+            each.running_var.clamp_(min=0.01)  # of channels that never change rounding is blown up
             if each.weight is not None:
                 each.weight.data.uniform_(0.8, 1.25)
     input = network.input

@@ -33,6 +33,7 @@ from striate.layers import (
     LayerNorm,
     LayerScale,
     MaxPool,
+    Mul,
     Pad,
     Pair,
     Parameters,
@@ -408,6 +409,14 @@ def test_add() -> None:
     assert Add().join([Volume(4, 5, 3)] * 3) == (4, 5, 3)
     with pytest.raises(Misfit):
         Add().join([Volume(4, 5, 3), Volume(4, 5, 4)])
+
+
+def test_mul() -> None:
+    assert Mul().join([Volume(4, 5, 3)] * 2) == (4, 5, 3)
+    assert Mul().join([Volume(1, 1, 3), Volume(4, 5, 3), Volume(4, 5, 1)]) == (4, 5, 3)
+    assert Mul().join([Volume(1, 5, 3), Volume(4, 1, 1)]) == (4, 5, 3)
+    with pytest.raises(Misfit, match="differ in more than sides of 1"):
+        Mul().join([Volume(4, 5, 3), Volume(1, 1, 4)])
 
 
 def test_concat() -> None:

@@ -361,6 +361,13 @@ def _shortcut(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     return graph.op("Pad", [at, graph.constant([0] * 5 + [new, 0, 0], f"{name}.channels")], name)
 
 
+def _mul(graph: Graph, stage: Stage, inputs: list[str]) -> str:
+    at, *others = inputs
+    for other in others:
+        at = graph.op("Mul", [at, other], stage.name)
+    return at
+
+
 def _plainly(kind: str, **attributes: Any) -> Callable[[Graph, Stage, list[str]], str]:
     return lambda graph, stage, inputs: graph.op(kind, inputs, stage.name, **attributes)
 
@@ -417,5 +424,6 @@ WRITERS: dict[type[layers.Layer], Callable[[Graph, Stage, list[str]], str]] = {
     layers.Add: lambda graph, stage, inputs: graph.op(
         "Add" if len(inputs) == 2 else "Sum", inputs, stage.name
     ),
+    layers.Mul: _mul,
     layers.Concat: _plainly("Concat", axis=1),
 }
