@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING
 from random import Random
 from typing import Any
 
@@ -216,13 +217,15 @@ class Maker:
         """Settings of each form at random; most of them fit."""
         made: dict[str, Any] = {}
         for name, each in settings_of(KINDS[kind]).items():
-            needed = each.metadata["role"] in ("kernel", "units") or each.metadata["position"] == 0
-            if needed or self.chance(35):
+            needed = each.default is MISSING or each.metadata["position"] == 0
+            if needed or each.metadata["role"] == "kernel" or self.chance(35):
                 made[name] = self.setting(name, form_of(each), met)
         if kind in ("maxpool", "avgpool", "subsample") and self.chance(20):
             made = {}
-        if "groups" in made:
+        if "filters" in made and "groups" in made:
             made["filters"] *= made["groups"]
+        if "stop" in made:
+            made["stop"] = self.whole(made["first"] + 1, met.depth)
         return made
 
     def setting(self, name: str, form: object, met: Volume) -> Any:
@@ -233,10 +236,12 @@ class Maker:
                 return self.real(max(form.low, -3.0), min(form.high, 3.0))
             case Wholes():
                 return tuple(self.whole(0, met.depth - 1) for _ in range(self.whole(1, 4)))
-            case Extent() if name in ("pad", "extra", "border"):
+            case Extent() if name in ("pad", "extra", "border", "end"):
                 return self.pair(0, 2)
             case Extent():
                 return self.pair(1, 5 if name == "kernel" else 3)
+            case Whole() if name == "first":
+                return self.whole(0, met.depth - 1)
             case Whole() if name == "groups":
                 return self.one(g for g in range(1, met.depth + 1) if met.depth % g == 0)
             case Whole():

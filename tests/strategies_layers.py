@@ -78,6 +78,10 @@ def _pool(draw: Draw, met: Volume) -> dict[str, Any]:
     return {**_window(draw, met, 1), "dilation": Pair(1, 1)}
 
 
+def _avgpool(draw: Draw, met: Volume) -> dict[str, Any]:
+    return {**_pool(draw, met), "counted": draw(st.sampled_from(("padded", "inside")))}
+
+
 def _maxpool(draw: Draw, met: Volume) -> dict[str, Any]:
     found = _pool(draw, met)
     return {**found, "dilation": draw(pairs(1, 2))} if found else found
@@ -85,6 +89,16 @@ def _maxpool(draw: Draw, met: Volume) -> dict[str, Any]:
 
 def _units(draw: Draw, met: Volume) -> dict[str, Any]:
     return {"units": draw(st.integers(1, 6))}
+
+
+def _groupnorm(draw: Draw, met: Volume) -> dict[str, Any]:
+    groups = [g for g in range(1, met.depth + 1) if met.depth % g == 0]
+    return {"groups": draw(st.sampled_from(groups)), "eps": draw(st.sampled_from((1e-5, 1e-3)))}
+
+
+def _slice(draw: Draw, met: Volume) -> dict[str, Any]:
+    first = draw(st.integers(0, met.depth - 1))
+    return {"first": first, "stop": draw(st.integers(first + 1, met.depth))}
 
 
 def _take(draw: Draw, met: Volume) -> dict[str, Any]:
@@ -96,7 +110,7 @@ SETTINGS: dict[str, Callable[[Draw, Volume], dict[str, Any]]] = {
     "conv": _conv,
     "deconv": _deconv,
     "maxpool": _maxpool,
-    "avgpool": _pool,
+    "avgpool": _avgpool,
     "subsample": _pool,
     "fc": lambda draw, met: {
         **_units(draw, met),
@@ -104,16 +118,26 @@ SETTINGS: dict[str, Callable[[Draw, Volume], dict[str, Any]]] = {
     },
     "rbf": _units,
     "leakyrelu": lambda draw, met: {"slope": draw(st.sampled_from((0.01, 0.2)))},
+    "elu": lambda draw, met: {"alpha": draw(st.sampled_from((0.0, 0.7, 1.0)))},
+    "gelu": lambda draw, met: {"approximation": draw(st.sampled_from(("exact", "tanh")))},
     "scale": lambda draw, met: {"factor": draw(st.sampled_from((0.25, 2.0)))},
     "bn": lambda draw, met: {"scale": draw(st.sampled_from(("yes", "no")))},
+    "layernorm": lambda draw, met: {"eps": draw(st.sampled_from((1e-5, 1e-3)))},
+    "groupnorm": _groupnorm,
+    "layerscale": lambda draw, met: {"initial": draw(st.sampled_from((1e-6, 0.5, -2.0)))},
     "lrn": lambda draw, met: {"size": draw(st.integers(1, 5)), "alpha": 0.1},
     "dropout": lambda draw, met: {"probability": draw(st.sampled_from((0.0, 0.3, 0.5)))},
-    "pad": lambda draw, met: {"border": draw(pairs(0, 2))},
+    "pad": lambda draw, met: {
+        "border": draw(pairs(0, 2)),
+        "end": draw(st.one_of(st.none(), pairs(0, 2))),
+    },
     "upsample": lambda draw, met: {
         "factor": draw(pairs(1, 3)),
         "method": draw(st.sampled_from(("nearest", "bilinear"))),
     },
     "take": _take,
+    "slice": _slice,
+    "shuffle": lambda draw, met: {"groups": _groups(draw, met.depth)[0]},
     "shortcut": lambda draw, met: {
         "filters": met.depth + draw(st.integers(0, 2)),
         "stride": draw(pairs(1, 2)),
@@ -228,6 +252,7 @@ class _Text:
     def same_size(self) -> str:
         """Words that keep the volume as it is."""
         kept = ("relu", "bn", "tanh", "id", "gelu", "sigmoid", "lrn(3)", "dropout(0.5)", "scale(2)")
+        kept += ("hardswish", "layernorm", "layerscale(0.5)")
         known = [each for each in kept if each.partition("(")[0] in self.kinds]
         return " ".join(self.draw(st.lists(st.sampled_from(known), max_size=2)))
 

@@ -120,7 +120,7 @@ def test_parameters_of_every_row(text: str) -> None:
                 for name, value in modules[plain(row.name)].named_parameters()
             }
         )
-        if row.kind == "bn":
+        if row.kind in ("bn", "layernorm", "groupnorm"):
             assert (row.weights, row.biases) == (0, found["weight"] + found["bias"])
         else:
             assert (row.weights, row.biases) == (found["weight"], found["bias"])
@@ -391,7 +391,9 @@ def test_pools_by_loops(data: st.DataObject, kind: str) -> None:
                 ]
                 expected = {
                     "maxpool": lambda inside=inside: max(inside),
-                    "avgpool": lambda inside=inside, padded=padded: sum(inside) / len(padded),
+                    "avgpool": lambda inside=inside, padded=padded: (
+                        sum(inside) / len(inside if layer.counted == "inside" else padded)
+                    ),
                     "subsample": lambda inside=inside, d=d: (
                         sum(inside) * own.weight[d].item() + own.bias[d].item()
                     ),
@@ -442,6 +444,51 @@ def test_take() -> None:
     module = build(Network.parse("[2x3x4] take(3, 0, 0)"))
     batch = torch.randn(2, 4, 2, 3)
     torch.testing.assert_close(module(batch), batch[:, [3, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("word", "function"),
+    [
+        ("relu6", functional.relu6),
+        ("elu(0.7)", lambda x: functional.elu(x, 0.7)),
+        ("mish", lambda x: x * torch.tanh(torch.log1p(torch.exp(x)))),
+        ("hardsigmoid", lambda x: (x + 3).clamp(0, 6) / 6),
+        ("hardswish", lambda x: x * (x + 3).clamp(0, 6) / 6),
+        (
+            "gelu(tanh)",
+            lambda x: x / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x.pow(3)))),
+        ),
+        ("gelu", lambda x: x * torch.special.ndtr(x)),
+        ("slice(1, 5)", lambda x: x[:, 1:5]),
+        ("shuffle(3)", lambda x: x[:, [0, 2, 4, 1, 3, 5]]),
+        ("pad(1x0, end=0x2)", lambda x: functional.pad(x, (0, 2, 1, 0))),
+        (
+            "layernorm(eps=1e-3)",
+            lambda x: (
+                (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, correction=0) + 1e-3).sqrt()
+            ),
+        ),
+        ("groupnorm(2)", lambda x: functional.group_norm(x, 2)),
+        ("layerscale(0.3)", lambda x: 0.3 * x),
+    ],
+)
+def test_layers_by_their_formulas(word: str, function) -> None:
+    """What the page of the notation says that they compute, on values of both signs."""
+    batch = 3 * torch.randn(2, 6, 4, 5)
+    found = build(Network.parse(f"[4x5x6] {word}"))(batch)
+    torch.testing.assert_close(found, function(batch), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_layer_normalisation_leaves_channels_where_they_lie(last: bool) -> None:
+    """So that what follows neither copies nor converts; flat volumes are normalised alike."""
+    batch = torch.randn(2, 6, 4, 5)
+    batch = batch.contiguous(memory_format=torch.channels_last) if last else batch
+    module = build(Network.parse("[4x5x6] layernorm"))
+    assert module(batch).stride() == batch.stride()
+    flat = build(Network.parse("[4x5x6] flatten layernorm"))
+    expected = functional.layer_norm(batch.flatten(1), (120,))
+    torch.testing.assert_close(flat(batch), expected)
 
 
 @quick

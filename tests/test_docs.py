@@ -459,6 +459,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "pad": {"border": 1},
     "upsample": {"factor": 2, "method": "bilinear"},
     "take": {"channels": (1, 2)},
+    "groupnorm": {"groups": 2},
+    "slice": {"first": 1, "stop": 5},
+    "shuffle": {"groups": 2},
     "shortcut": {"filters": 16, "stride": 2, "option": "a"},
 }
 

@@ -16,6 +16,7 @@ from striate.build import build
 from striate.errors import StriateError
 from striate.layers import KINDS, Layer, Volume
 from striate.network import Network, read
+from striate.pattern import ACTIVATIONS
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MULTIPLIES = ("conv", "deconv", "fc", "rbf")
@@ -175,6 +176,17 @@ def run_bn(layer, met: Volume) -> None:
         Counted(1) * 0.5 + 0.25
 
 
+def run_norm(sets: int, layer, met: Volume) -> None:
+    for _ in range(sets):
+        values = [Counted(1)] * (met.size // sets)
+        mean = total(values) / len(values)
+        apart = [each - mean for each in values]
+        variance = total([each * each for each in apart]) / len(values)
+        deviation = (variance + layer.eps) ** 0.5
+        for each in apart:
+            each / deviation * 0.5 + 0.25
+
+
 def run_distance(layer, met: Volume) -> None:
     """A subtraction, a square and a sum for each value and unit; a square and sum are one MAC."""
     for _ in range(layer.units):
@@ -203,11 +215,13 @@ BY_HAND = {
     "avgpool": run_mean,
     "subsample": run_subsample,
     "bn": run_bn,
+    "layernorm": lambda layer, met: run_norm(met.height * met.width, layer, met),
+    "groupnorm": lambda layer, met: run_norm(layer.groups, layer, met),
     "rbf": run_distance,
     "softmax": run_softmax,
 }
-BY_VALUE = {"relu", "leakyrelu", "tanh", "scaledtanh", "sigmoid", "gelu", "silu", "scale"}
-FREE = {"flatten", "dropout", "id", "pad", "take", "shortcut"}
+BY_VALUE = ACTIVATIONS | {"scale", "layerscale"}
+FREE = {"flatten", "dropout", "id", "pad", "take", "slice", "shuffle", "shortcut"}
 ESTIMATED = {"lrn": run_lrn, "upsample": None}
 
 

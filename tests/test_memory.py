@@ -117,6 +117,15 @@ def test_kept_bytes_of_lenet5(monkeypatch: pytest.MonkeyPatch) -> None:
         ("bn", "its input"),
         ("leakyrelu", "its input"),
         ("gelu", "its input"),
+        ("gelu(tanh)", "its input"),
+        ("relu6", "its input"),
+        ("elu", "its input"),
+        ("mish", "its input"),
+        ("hardsigmoid", "its input"),
+        ("hardswish", "its input"),
+        ("layerscale", "its input"),
+        ("layernorm", "its input, a mean and a deviation for each position"),
+        ("groupnorm(4)", "its input, a mean and a deviation for each group"),
         ("tanh", "its output, which the next layer keeps too"),
         ("sigmoid", "its output, which the next layer keeps too"),
         ("scaledtanh", "the tanh before it is scaled"),
@@ -126,6 +135,9 @@ def test_kept_bytes_of_lenet5(monkeypatch: pytest.MonkeyPatch) -> None:
         ("pad(1)", "nothing"),
         ("upsample2", "nothing"),
         ("take(0, 1)", "nothing"),
+        ("slice(0, 2)", "nothing"),
+        ("shuffle(2)", "nothing"),
+        ("pad(0, end=1)", "nothing"),
         ("shortcut-9(a)", "nothing"),
         ("lrn(5)", "its input, neighbours, sums and powers"),
     ],
@@ -140,6 +152,8 @@ def test_what_each_kind_keeps(word: str, kept: str) -> None:
         "nothing": 0,
         "a mask": 192,
         "its input": 192,
+        "its input, a mean and a deviation for each position": 192 + 2 * 6 * 4,
+        "its input, a mean and a deviation for each group": 192 + 2 * 4,
         "its output, which the next layer keeps too": 0,
         "its input, and a winner for each output": 192 + 2 * 48,  # of 8 bytes
         "the tanh before it is scaled": 192,
@@ -378,6 +392,7 @@ def test_real_peaks_are_no_lower(text: str) -> None:
 SIMPLE = frozenset(
     {"conv", "fc", "relu", "leakyrelu", "tanh", "sigmoid", "gelu", "silu", "bn", "avgpool", "pad"}
     | {"flatten", "id", "dropout", "scale", "take", "upsample", "softmax"}
+    | {"relu6", "elu", "mish", "hardsigmoid", "hardswish", "layerscale", "slice", "shuffle"}
 )
 
 

@@ -307,7 +307,8 @@ class _Expander:
         volume = layer.volume(met)
         if misfit := _too_large(volume):
             raise misfit
-        name = part.name_for(label or layer.kind, not label or scope.repeated)
+        base = f"{layer.kind}_" if layer.kind[-1].isdigit() else layer.kind  # relu6_1
+        name = part.name_for(label or base, not label or scope.repeated)
         step = Step(len(self.steps), name, layer, layer, inputs, met, volume, place)
         self.steps.append(step)
         part.children.append(step)

@@ -95,16 +95,6 @@ class Add(Routed):
         return added(*(run(branch, volume, memory) for branch in self.children()))
 
 
-class Mul(Add):
-    """The product of branches that start from the same volume; a side of 1 stands for all."""
-
-    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
-        first, *others = (run(branch, volume, memory) for branch in self.children())
-        for other in others:
-            first = first * other
-        return first
-
-
 class Concat(Add):
     """Branches that start from the same volume, one behind the other in depth."""
 
@@ -250,16 +240,18 @@ class LayerNorm(nn.LayerNorm):
     """Every position over its channels, which stand before height and width."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+        found = super().forward(input.movedim(1, -1)).movedim(-1, 1)
+        # Left as it is, channels would lie last, and whatever flattens it would have to copy.
+        last = input.is_contiguous(memory_format=torch.channels_last)
+        return found if last else found.contiguous()
 
 
 class LayerScale(nn.Module):
     """A learned factor for each channel."""
 
-    def __init__(self, channels: int, initial: float, flat: bool = False) -> None:
+    def __init__(self, shape: tuple[int, ...], initial: float) -> None:
         super().__init__()
         self.initial = initial
-        shape = (channels,) if flat else (channels, 1, 1)
         self.weight = nn.Parameter(torch.full(shape, initial))
 
     def forward(self, volume: Tensor) -> Tensor:
@@ -277,7 +269,8 @@ class Slice(nn.Module):
         self.first, self.stop = first, stop
 
     def forward(self, volume: Tensor) -> Tensor:
-        return volume[:, self.first : self.stop]
+        # A view would keep the whole volume for whoever keeps a part of it.
+        return volume[:, self.first : self.stop].clone()
 
     def extra_repr(self) -> str:
         return f"{self.first}, {self.stop}"

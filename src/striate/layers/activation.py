@@ -95,7 +95,7 @@ class Sigmoid(Activation):
 class Gelu(Activation):
     """`gelu`: x times the normal distribution function of x (Hendrycks and Gimpel 2016).
 
-    `gelu(tanh)` is the paper's own approximation: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+    `gelu(tanh)` is the paper's approximation: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
     """
 
     kind = "gelu"
@@ -138,7 +138,7 @@ class HardSigmoid(Activation):
 
 @dataclass(frozen=True, kw_only=True)
 class HardSwish(Activation):
-    """`hardswish`: x min(max(0, x + 3), 6)/6 (Howard et al. 2019, arXiv:1905.02244, section 5.2)."""
+    """`hardswish`: x times hardsigmoid(x) (Howard et al. 2019, arXiv:1905.02244, section 5.2)."""
 
     kind = "hardswish"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from striate.errors import Misfit
 from striate.layers import settings
 from striate.layers.base import Layer, Saved
 from striate.layers.convolution import check_groups
@@ -41,11 +42,20 @@ class BatchNorm(Layer):
         return Saved(input=True, fixed=2 * met.depth)
 
 
+def _operations(met: Volume, sets: int) -> int:
+    """A mean, differences, their squares, a variance and what it divides; a scale and a shift.
+
+    And for each set of values that is normalised, what is added to its variance and the root.
+    """
+    return 7 * met.size + 2 * sets
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerNorm(Layer):
-    """`layernorm`: every position over its channels, then a learned scale and shift per channel.
+    """`layernorm`: each position over its channels, with a learned scale and shift per channel.
 
-    Ba et al. 2016, arXiv:1607.06450, as ConvNeXt has it (Liu et al. 2022, arXiv:2201.03545).
+    Layer normalisation (Ba et al. 2016, arXiv:1607.06450) as ConvNeXt has it (Liu et al. 2022,
+    arXiv:2201.03545).
     """
 
     kind = "layernorm"
@@ -57,7 +67,7 @@ class LayerNorm(Layer):
         return Parameters(0, 2 * met.depth)
 
     def operations(self, met: Volume) -> int:
-        return 5 * met.size
+        return _operations(met, sets=met.height * met.width)
 
     def saved(self, met: Volume) -> Saved:
         return Saved(input=True, values=2 * met.height * met.width)
@@ -65,7 +75,10 @@ class LayerNorm(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupNorm(Layer):
-    """`groupnorm(32)`: groups of channels, each over its positions (Wu and He 2018, 1803.08494)."""
+    """`groupnorm(32)`: groups of channels, each over all its values, with a scale and shift.
+
+    Learned, one of each per channel (Wu and He 2018, arXiv:1803.08494).
+    """
 
     kind = "groupnorm"
     in_place = True
@@ -75,13 +88,19 @@ class GroupNorm(Layer):
 
     def volume(self, met: Volume) -> Volume:
         check_groups(met.depth, met.depth, self.groups)
+        if met.size == self.groups:
+            raise Misfit(
+                f"normalises single values of the {met} volume",
+                "of one value nothing is left, and PyTorch refuses it",
+                [f"groups of several: a number that divides {met.depth} and is below it"],
+            )
         return met
 
     def parameters(self, met: Volume) -> Parameters:
         return Parameters(0, 2 * met.depth)
 
     def operations(self, met: Volume) -> int:
-        return 5 * met.size
+        return _operations(met, sets=self.groups)
 
     def saved(self, met: Volume) -> Saved:
         return Saved(input=True, values=2 * self.groups)
@@ -89,7 +108,7 @@ class GroupNorm(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class LayerScale(Layer):
-    """`layerscale(1e-6)`: a learned factor for each channel, this at the start.
+    """`layerscale(1e-6)`: a learned factor for each channel, which starts as this.
 
     Touvron et al. 2021, arXiv:2103.17239, section 2.
     """

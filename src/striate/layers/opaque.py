@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from striate.layers import settings
 from striate.layers.base import Layer
-from striate.layers.settings import Extent, Identifier, Whole
+from striate.layers.settings import Identifier, Whole
 from striate.layers.volume import Pair, Volume
 
 

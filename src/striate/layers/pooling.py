@@ -9,7 +9,6 @@ from striate.errors import Misfit
 from striate.layers import settings
 from striate.layers.base import Saved
 from striate.layers.settings import Choice
-from striate.layers.settings import Choice
 from striate.layers.volume import Pair, Parameters, Volume
 from striate.layers.window import Slide, Window
 

@@ -32,6 +32,11 @@ class Pad(Layer):
     border: Pair = settings.option(Extent(0), position=0)
     end: Pair | None = settings.option(Extent(0), None)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.end == self.border:  # said twice, it is the same layer
+            object.__setattr__(self, "end", None)
+
     @property
     def after(self) -> Pair:
         """Rows below, columns on the right."""
@@ -103,7 +108,6 @@ class Slice(Layer):
 
     kind = "slice"
     in_place = True
-    view = True
 
     first: int = settings.option(Whole(0), position=0)
     stop: int = settings.option(Whole(), position=1)
@@ -112,7 +116,7 @@ class Slice(Layer):
         if not self.first < self.stop <= met.depth:
             raise Misfit(
                 f"asks for channels {self.first} up to {self.stop} of the {met} volume",
-                f"channels are counted from 0 to {met.depth - 1}, the last is not taken",
+                f"channels go from 0 to {met.depth - 1}; the second number is the first not taken",
             )
         return Volume(met.height, met.width, self.stop - self.first)
 

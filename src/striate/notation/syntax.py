@@ -107,7 +107,9 @@ def _advice(token: str, before: str, expected: set[str]) -> list[str]:
         return [f"options stand in brackets that touch the word: conv3-16({option[1]}=...)"]
     if token == "=":
         return [_DEFINITION]
-    if token in (",", ";") and re.search(r"(add|mul|concat)\($", _open_bracket(before), re.IGNORECASE):
+    if token in (",", ";") and re.search(
+        r"(add|mul|concat)\($", _open_bracket(before), re.IGNORECASE
+    ):
         return ["branches are separated by |"]
     if token in (",", ";") and "JOIN" in expected:
         return ["white space alone separates words"]

@@ -17,8 +17,8 @@ _KIND = re.compile(r"([a-z_]+?)(\d+(?:x\d+)?)?")
 
 
 def split_kind(text: str) -> tuple[str, str | None]:
-    """`conv7x1` is the kind conv and the kernel 7x1; any other name comes back whole."""
-    found = _KIND.fullmatch(text)
+    """`conv7x1` is the kind conv and the kernel 7x1; `relu6` and any other name come back whole."""
+    found = None if text in KINDS else _KIND.fullmatch(text)
     return (found[1], found[2]) if found else (text, None)
 
 

@@ -79,6 +79,9 @@ class Blocks:
         everywhere = Counter(references(elements))
         for nodes in instances:
             place = _place(elements, nodes)
+            if place is None:  # it may begin by joining what others made, as a DenseNet's layers do
+                nodes = {each for each in nodes if not self._joins_others(each, nodes)}
+                place = _place(elements, nodes)
             if place is None:
                 continue
             sequence, first, stop = place
@@ -94,18 +97,24 @@ class Blocks:
             except NoBlock:
                 continue
             alike.setdefault(words, []).append(Span(sequence, first, stop, form))
-        for spans in alike.values():
-            self._write(kind, spans)
+        calls = [call for spans in alike.values() for call in self._written(kind, spans)]
+        # From the end of a sequence, so that those before stay where they are.
+        for span, called in sorted(calls, key=lambda each: -each[0].first):
+            span.sequence[span.first : span.stop] = [called]
 
-    def _write(self, kind: str, spans: list[Span]) -> None:
-        """One block, and a call of it in the place of each instance."""
+    def _joins_others(self, index: int, nodes: set[int]) -> bool:
+        node = self.graph.nodes[index]
+        return node.joins and not nodes.issuperset(node.inputs)
+
+    def _written(self, kind: str, spans: list[Span]) -> list[tuple[Span, Called]]:
+        """One block, and a call of it for each instance; nothing where that says no less."""
         words = _words(spans[0].elements)
         if len(spans) < 2 or words < FEWEST_WORDS:
-            return
+            return []
         forms = [each.form for each in spans]
         numbers = Numbers(forms[0].slots, [[s.value for s in form.slots] for form in forms])
         if len(numbers.parameters) > min(MOST_PARAMETERS, words):
-            return
+            return []
         say = Saying(
             self.found,
             {node: f"x{number + 1}" for node, number in forms[0].labels.items()},
@@ -117,15 +126,14 @@ class Blocks:
         name = self._free(kind)
         block = Block(name, numbers.declared(), folded(say.items(spans[0].elements)))
         self.found[name], self.roles[name] = block, numbers.roles
-        arguments = [
+        arguments = (
             {each.name: numbers.parameters[each.name][n] for each in block.parameters}
             for n in range(len(spans))
+        )
+        return [
+            (span, Called(name, given, span.elements))
+            for span, given in zip(spans, arguments, strict=True)
         ]
-        # From the end of a sequence, so that those before stay where they are.
-        for span, given in sorted(
-            zip(spans, arguments, strict=True), key=lambda each: -each[0].first
-        ):
-            span.sequence[span.first : span.stop] = [Called(name, given, span.elements)]
 
     def _free(self, kind: str) -> str:
         name = snake(kind)

@@ -130,7 +130,7 @@ def _arranged(kind: str, branches: list[list[Element]]) -> list[list[Element]]:
 
 def _settled(items: list[Element]) -> list[Element]:
     """Biases left to the notation's rule where it says what is so: none right before a `bn`."""
-    for item, after in zip(items, [*items[1:], None], strict=True):
+    for item, after in zip(items, [*items, None][1:], strict=True):
         if isinstance(item, Leaf) and getattr(item.layer, "bias", "") in ("yes", "no"):
             normed = isinstance(after, Leaf) and isinstance(after.layer, BatchNorm)
             if item.layer.bias == ("no" if normed else "yes"):  # type: ignore[attr-defined]

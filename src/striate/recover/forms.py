@@ -17,10 +17,14 @@ class NoBlock(Exception):
 
 
 class Slot(NamedTuple):
-    """A number in a word, and what it is there: units, stride, kernel, groups or an option."""
+    """A number in a word, and what it is there: units, stride, kernel, groups or an option.
+
+    `passed` where it is the argument of a call.
+    """
 
     role: str
     value: int
+    passed: bool = False
 
 
 @dataclass
@@ -65,7 +69,7 @@ class Form:
                 return ("@", self.labels[node])
             case Called(block, arguments):
                 roles = self.roles[block]
-                self.slots += [Slot(roles[name], value) for name, value in arguments.items()]
+                self.slots += [Slot(roles[name], value, True) for name, value in arguments.items()]
                 return ("call", block, tuple(arguments))
 
     def _settings(self, layer: Layer) -> tuple[Any, ...]:

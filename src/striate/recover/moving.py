@@ -183,10 +183,26 @@ def _strided(trace: Tracer, input: Value, rows: Any, columns: Any) -> Value:
 def _padded(trace: Tracer, input: Value, pad: Any, mode: str = "constant", value: Any = 0) -> Value:
     input.met(SPATIAL)
     left, right, top, bottom, *others = [*pad, *[0] * (4 - len(pad))]
-    if mode != "constant" or value not in (0, None) or any(others) or min(pad) < 0:
+    if mode != "constant" or value not in (0, None) or min(pad) < 0:
         raise Unknown
     if not any(pad):
         return input
+    if any(others):
+        return _widened(trace, input, list(pad))
     end = None if (left, top) == (right, bottom) else Pair(bottom, right)
     node = trace.add(layers.Pad(border=Pair(top, left), end=end), [input])
     return trace.spatial(node)
+
+
+def _widened(trace: Tracer, input: Value, pad: list[int]) -> Value:
+    """Channels of zeros behind the others, after every so many rows and columns: a shortcut."""
+    if any(pad[:5]) or any(pad[6:]):
+        raise Unknown
+    stride, made = Pair(1, 1), trace.nodes.get(input.node)
+    if made and isinstance(made.layer, layers.MaxPool) and made.layer.kernel == (1, 1):
+        at = made.inputs[0]
+        volume = trace.volume(at)
+        stride, input = made.layer.stride or stride, Value(at, SPATIAL, volume)
+    depth = input.met(SPATIAL).depth + pad[5]
+    layer = layers.Shortcut(filters=depth, stride=stride, option="a")
+    return trace.spatial(trace.add(layer, [input]))

@@ -273,8 +273,8 @@ def _softmax(
 ) -> Value:
     rank = len(input.shape()) + 1
     channels = {SPATIAL: 1, FLAT: 1, LAST: 3}.get(input.order)
-    require(dim % rank == channels, dtype is None, not input.spread)
-    return valuewise(trace, layers.Softmax(), input)
+    require(dim % rank == channels, dtype is None)
+    return valuewise(trace, layers.Softmax(), trace.in_a_row(input))
 
 
 @named("dropout", "dropout_", "dropout2d", "feature_dropout")
@@ -299,8 +299,9 @@ def _batchnorm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Value:
-    require(bias is not None, running_mean is not None, not training, not input.spread)
+    require(bias is not None, running_mean is not None, not training)
     input.met(SPATIAL, FLAT)
+    input = trace.in_a_row(input)
     layer = layers.BatchNorm(
         scale="yes" if weight is not None else "no", eps=eps, momentum=momentum
     )
@@ -323,8 +324,9 @@ def _layernorm(
     eps: float = 1e-5,
 ) -> Value:
     """Over the channels alone; they stand last in PyTorch's own."""
-    met = input.met(LAST, FLAT)
-    require(tuple(normalized_shape) == (met.depth,), not input.spread)
+    input.met(LAST, FLAT)
+    input = trace.in_a_row(input)
+    require(input.volume is not None and tuple(normalized_shape) == (input.volume.depth,))
     require(weight is not None, bias is not None)
     node = trace.add(layers.LayerNorm(eps=eps), [input], {"weight": weight, "bias": bias})
     return trace.spatial(node).ordered(input.order)
@@ -394,12 +396,14 @@ def _multiply(trace: Tracer, input: Any, other: Any) -> Value:
 
 
 def _by_channel(trace: Tracer, input: Value, factor: Constant) -> Value:
-    met = input.met(SPATIAL, LAST, FLAT)
+    input.met(SPATIAL, LAST, FLAT)
+    input = trace.in_a_row(input)
+    met = input.met(input.order)
     channels = {SPATIAL: (met.depth, 1, 1), LAST: (met.depth,), FLAT: (met.depth,)}[input.order]
     shape = factor.shape
     while len(shape) > len(channels) and shape[0] == 1:
         shape = shape[1:]
-    require(shape == channels, not input.spread)
+    require(shape == channels)
     node = trace.add(layers.LayerScale(), [input], {"weight": factor})
     return trace.spatial(node).ordered(input.order)
 
@@ -412,15 +416,15 @@ def _divide(trace: Tracer, input: Value, other: Any, *, rounding_mode: Any = Non
 
 @named("cat", "concat", "concatenate")
 def _concat(trace: Tracer, tensors: Any, dim: int = 0) -> Value:
-    values = list(tensors)
-    require(bool(values), all(isinstance(each, Value) for each in values))
+    require(bool(tensors), all(isinstance(each, Value) for each in tensors))
+    values = [trace.in_a_row(each) for each in tensors]
     order = values[0].order
     channels = {SPATIAL: 1, FLAT: 1, LAST: 3}.get(order)
-    require(all(each.order == order and not each.spread for each in values))
+    require(all(each.order == order for each in values))
     require(dim % (len(values[0].shape()) + 1) == channels)
     volumes = [each.met(order) for each in values]
     if len(values) == 1:
-        return values[0]  # type: ignore[no-any-return]
+        return values[0]
     layer = layers.Concat(branches=len(values))
     node = trace.add(layer, values, volume=layer.join(volumes))
     return trace.spatial(node).ordered(order)

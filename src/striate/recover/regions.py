@@ -100,7 +100,7 @@ def _closed(
         extent=Pair(volume.height, volume.width),
         depth=volume.depth,
         name=_name(graph, path, graph.nodes[start]),
-        parameters=sum(sizes.get(name, 0) for name in used),
+        learned=sum(sizes.get(name, 0) for name in used),
     )
     node = Node(layer, (entries.pop() if entries else INPUT,), volume, {}, path, used=used)
     nodes = {
@@ -135,5 +135,5 @@ def _name(graph: Graph, path: tuple[str, ...], node: Node) -> str:
 
 def snake(name: str) -> str:
     """`BasicBlock` as `basic_block`: as the notation names things."""
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z]{2})|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")

@@ -47,25 +47,32 @@ class Numbers:
     roles: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for slot, values in zip(self.slots, zip(*self.instances, strict=True), strict=True):
-            self.said.append(self._one(slot.role, values))
+        """The smallest numbers are parameters, so that others are multiples of them."""
+        columns = list(zip(*self.instances, strict=True))
+        vary = [n for n, values in enumerate(columns) if len(set(values)) > 1]
+        bases: dict[tuple[int, ...], int] = {}
+        for n in sorted(vary, key=lambda n: (self.slots[n].passed, sum(columns[n]))):
+            passed = self.slots[n].passed
+            if not any(
+                _multiple(columns[n], base) or (passed and _multiple(base, columns[n]))
+                for base in bases
+            ):
+                bases[columns[n]] = n
+        for n in sorted(bases.values()):
+            name = self._free(self.slots[n].role)
+            self.parameters[name], self.roles[name] = columns[n], self.slots[n].role
+        self.said = [self._one(values) for values in columns]
 
-    def _one(self, role: str, values: tuple[int, ...]) -> Number:
+    def _one(self, values: tuple[int, ...]) -> Number:
         if len(set(values)) == 1:
             return values[0]
-        for name, known in self.parameters.items():
-            if known == values:
-                return Name(name)
-        for name, known in self.parameters.items():
-            for factor in {v // k for v, k in zip(values, known, strict=True) if k}:
-                if factor > 1 and all(v == factor * k for v, k in zip(values, known, strict=True)):
-                    return Operation("*", factor, Name(name))
-            for factor in {k // v for v, k in zip(values, known, strict=True) if v}:
-                if factor > 1 and all(k == factor * v for v, k in zip(values, known, strict=True)):
-                    return Operation("/", Name(name), factor)
-        name = self._free(role)
-        self.parameters[name], self.roles[name] = values, role
-        return Name(name)
+        for name, base in self.parameters.items():
+            if factor := _multiple(values, base):
+                return Name(name) if factor == 1 else Operation("*", factor, Name(name))
+        for name, base in self.parameters.items():
+            if factor := _multiple(base, values):
+                return Operation("/", Name(name), factor)
+        raise AssertionError("every number that varies is a parameter, or follows from one")
 
     def _free(self, role: str) -> str:
         letters = LETTERS.get(role, OTHERS)
@@ -79,6 +86,13 @@ class Numbers:
             for name, values in self.parameters.items()
         ]
         return tuple(sorted(found, key=lambda each: each.default is not None))
+
+
+def _multiple(values: tuple[int, ...], base: tuple[int, ...]) -> int:
+    """By what whole number the values are larger than others, all of them; 0 where by none."""
+    factor = values[0] // base[0] if base[0] else 0
+    same = all(v == factor * b for v, b in zip(values, base, strict=True))
+    return factor if same else 0
 
 
 def _common(values: tuple[int, ...]) -> int:

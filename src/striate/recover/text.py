@@ -63,7 +63,7 @@ def _checked(graph: Graph, found: list[Element]) -> list[int | None]:
         at = [at, *ordered([each])][-1]
         last.append(at)
     said: list[int | None] = []
-    for here, after in zip(last, [*last[1:], None], strict=True):
+    for here, after in zip(last, [*last, None][1:], strict=True):
         one, other = graph.volume(here), graph.volume(after) if after is not None else None
         changes = one is not None and other is not None and one[:2] != other[:2]
         said.append(here if changes and here != INPUT else None)

@@ -36,12 +36,12 @@ def traced(module: nn.Module, input: Volume) -> Graph:
     Raises:
         StriateError: it does not run on such images, or gives no volume.
     """
-    tracer = Tracer(module)
+    tracer = Tracer(module, input)
     modes = {each: each.training for each in module.modules()}
     module.eval()
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-            return tracer.run(fake, input)
+            return tracer.run(fake)
     except StriateError:
         raise
     except Exception as reason:  # whatever the module's own code raises
@@ -58,9 +58,9 @@ def traced(module: nn.Module, input: Volume) -> Graph:
 class Tracer(TorchFunctionMode):
     """Notes calls while it is the mode, and what each tensor is."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, input: Volume) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.input = module, input
         self.names = {each: name for name, each in module.named_modules()}
         self.within: list[str] = []
         self.nodes: dict[int, Node] = {}
@@ -69,34 +69,34 @@ class Tracer(TorchFunctionMode):
         self.held: list[Any] = []  # so that no tensor's identity is given to another
         self.shapes: list[tuple[int, ...]] = []
 
-    def run(self, fake: FakeTensorMode, input: Volume) -> Graph:
+    def run(self, fake: FakeTensorMode) -> Graph:
         tensors = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         faked = {name: fake.from_tensor(each) for name, each in tensors.items()}
         for name, each in faked.items():
             self.know(each, Constant(name, tuple(each.shape)))
         kind = next((p.dtype for p in self.module.parameters()), torch.float32)
-        images = torch.empty(IMAGES, input.depth, input.height, input.width, dtype=kind)
-        self.know(images, Value(INPUT, SPATIAL, input))
+        height, width, depth = self.input
+        images = torch.empty(IMAGES, depth, height, width, dtype=kind)
+        self.know(images, Value(INPUT, SPATIAL, self.input))
         with self.followed(), self:
             result = functional_call(self.module, faked, (images,), tie_weights=True)
-        return self.ended(input, result)
+        return self.ended(result)
 
-    def ended(self, input: Volume, result: Any) -> Graph:
+    def ended(self, result: Any) -> Graph:
         given = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
         found = self.known.get(id(given[0])) if len(given) == 1 else None
         if not isinstance(found, Value):
             several = f"{len(given)} tensors" if len(given) != 1 else "nothing of its input"
             raise StriateError(f"{type(self.module).__name__} gives {several}, where one is wanted")
-        if found.volume is None:
+        if found.volume is None or found.order not in (SPATIAL, FLAT) or found.stretched:
             raise StriateError(
                 f"{type(self.module).__name__} gives values of {tuple(given[0].shape)}: "
                 "no volume and no scores of classes"
             )
+        found = self.in_a_row(found)
         output = found.node if found.node != INPUT else self.add(Identity(), [found])
-        if found.spread:
-            output = self.flattened(found)
         kinds = {name: type(each).__name__ for each, name in self.names.items()}
-        return Graph(input, self.nodes, output, kinds)
+        return Graph(self.input, self.nodes, output, kinds)
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -240,12 +240,18 @@ class Tracer(TorchFunctionMode):
         )
         return numbered(self.count, self.nodes, node)
 
+    def volume(self, node: int) -> Volume | None:
+        return self.input if node == INPUT else self.nodes[node].volume
+
     def spatial(self, node: int) -> Value:
         """A node's volume as (N, D, H, W)."""
-        return Value(node, SPATIAL, self.nodes[node].volume)
+        return Value(node, SPATIAL, self.volume(node))
 
-    def flattened(self, value: Value) -> int:
-        return self.add(Flatten(), [value])
+    def in_a_row(self, value: Value) -> Value:
+        """The same, flattened by a layer of its own where it is flat and its volume is not."""
+        if not value.spread:
+            return value
+        return self.spatial(self.add(Flatten(), [value])).ordered(FLAT)
 
 
 # What gives the values of one tensor in another shape.

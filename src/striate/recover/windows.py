@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from striate.layers import AvgPool, Conv, Deconv, MaxPool, Misfit, Pair, Pool, Volume, Window
+from striate.errors import Misfit
+from striate.layers import AvgPool, Conv, Deconv, MaxPool, Pair, Pool, Volume, Window
 from striate.recover.values import Unknown
 
 

@@ -19,11 +19,12 @@ WIDEST = 2**30  # values of one volume of one image, which no network of the zoo
 # reads files, loops, or makes more than the shapes say.
 OPERATORS = frozenset(
     [
-        *("Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "ConvTranspose"),
-        *("DequantizeLinear", "Div", "Flatten", "Gather", "Gelu", "Gemm", "GlobalAveragePool"),
-        *("GlobalMaxPool", "Identity", "LRN", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Pad"),
-        *("Pow", "QuantizeLinear", "ReduceSumSquare", "Relu", "Reshape", "Resize", "Sigmoid"),
-        *("Slice", "Softmax", "Sub", "Sum", "Tanh", "Transpose"),
+        *("Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv"),
+        *("ConvTranspose", "DequantizeLinear", "Div", "Elu", "Flatten", "Gather", "Gelu", "Gemm"),
+        *("GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "HardSwish", "Identity"),
+        *("InstanceNormalization", "LRN", "LayerNormalization", "LeakyRelu", "MatMul", "MaxPool"),
+        *("Mish", "Mul", "Pad", "Pow", "QuantizeLinear", "ReduceSumSquare", "Relu", "Reshape"),
+        *("Resize", "Sigmoid", "Slice", "Softmax", "Sub", "Sum", "Tanh", "Transpose"),
     ]
 )
 

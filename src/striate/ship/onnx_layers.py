@@ -46,6 +46,7 @@ class Graph:
 
 
 Module = Any  # of PyTorch, of the kind that `kinds.py` makes for the layer
+AFFINE = ("weight", "bias")
 
 
 def _conv(graph: Graph, stage: Stage, inputs: list[str]) -> str:
@@ -140,8 +141,9 @@ def _avgpool(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     if layer.whole:
         return graph.op("GlobalAveragePool", inputs, stage.name)
     attributes, slides, made_up = _window(stage)
-    mean = graph.op("AveragePool", inputs, stage.name, count_include_pad=1, **attributes)
-    if not any(made_up):
+    padded = layer.counted == "padded"
+    mean = graph.op("AveragePool", inputs, stage.name, count_include_pad=int(padded), **attributes)
+    if not (padded and any(made_up)):
         return mean
     # PyTorch counts padding, but not what `ceil` makes up beyond it.
     counts = [_counts(slide, layer.rounding) for slide in slides]
@@ -200,6 +202,44 @@ def _batchnorm(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     return graph.op("BatchNormalization", [*inputs, *names], stage.name, epsilon=module.eps)
 
 
+def _layernorm(graph: Graph, stage: Stage, inputs: list[str]) -> str:
+    module: Module = stage.module
+    names = [graph.constant(getattr(module, each), f"{stage.name}.{each}") for each in AFFINE]
+    options = {"axis": -1, "epsilon": module.eps}
+    if stage.flat:
+        return graph.op("LayerNormalization", [*inputs, *names], stage.name, **options)
+    turned = graph.op("Transpose", inputs, f"{stage.name}/turned", perm=[0, 2, 3, 1])
+    made = graph.op("LayerNormalization", [turned, *names], f"{stage.name}/normed", **options)
+    return graph.op("Transpose", [made], stage.name, perm=[0, 3, 1, 2])
+
+
+def _groupnorm(graph: Graph, stage: Stage, inputs: list[str]) -> str:
+    """Each group as one channel: GroupNormalization scales groups before ONNX's version 21."""
+    module: Module = stage.module
+    name, (height, width, depth) = stage.name, stage.met
+    apart = graph.constant([0, module.num_groups, -1], f"{name}.apart")
+    ones, zeros = (
+        graph.constant(torch.full((module.num_groups,), each), f"{name}.plain")
+        for each in (1.0, 0.0)
+    )
+    groups = graph.op("Reshape", [*inputs, apart], f"{name}/groups")
+    normed = graph.op(
+        "InstanceNormalization", [groups, ones, zeros], f"{name}/normed", epsilon=module.eps
+    )
+    shape = graph.constant([0, depth, height, width], f"{name}.shape")
+    at = graph.op("Reshape", [normed, shape], f"{name}/volume")
+    weight, bias = (
+        graph.constant(getattr(module, each).reshape(-1, 1, 1), f"{name}.{each}") for each in AFFINE
+    )
+    return graph.op("Add", [graph.op("Mul", [at, weight], f"{name}/scaled"), bias], name)
+
+
+def _layerscale(graph: Graph, stage: Stage, inputs: list[str]) -> str:
+    module: Module = stage.module
+    weight = graph.constant(module.weight, f"{stage.name}.weight")
+    return graph.op("Mul", [inputs[0], weight], stage.name)
+
+
 def _lrn(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     module: Module = stage.module
     size = module.size
@@ -248,6 +288,11 @@ def _scaled_tanh(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     return graph.op("Mul", [tanh, amplitude], stage.name)
 
 
+def _relu6(graph: Graph, stage: Stage, inputs: list[str]) -> str:
+    ends = [graph.constant(np.float32(each), f"{stage.name}.ends") for each in (0, 6)]
+    return graph.op("Clip", [inputs[0], *ends], stage.name)
+
+
 def _silu(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     gate = graph.op("Sigmoid", inputs, f"{stage.name}/gate")
     return graph.op("Mul", [inputs[0], gate], stage.name)
@@ -262,8 +307,7 @@ def _scale(graph: Graph, stage: Stage, inputs: list[str]) -> str:
 def _pad(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     layer = stage.layer
     assert isinstance(layer, layers.Pad)
-    rows, columns = layer.border
-    zeros = graph.constant([0, 0, rows, columns] * 2, f"{stage.name}.around")
+    zeros = graph.constant([0, 0, *layer.border, 0, 0, *layer.after], f"{stage.name}.around")
     return graph.op("Pad", [inputs[0], zeros], stage.name)
 
 
@@ -283,6 +327,22 @@ def _take(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     layer = stage.layer
     assert isinstance(layer, layers.Take)
     channels = graph.constant(list(layer.channels), f"{stage.name}.channels")
+    return graph.op("Gather", [inputs[0], channels], stage.name, axis=1)
+
+
+def _slice(graph: Graph, stage: Stage, inputs: list[str]) -> str:
+    layer = stage.layer
+    assert isinstance(layer, layers.Slice)
+    given = [[layer.first], [layer.stop], [1]]
+    names = [graph.constant(each, f"{stage.name}.channels") for each in given]
+    return graph.op("Slice", [inputs[0], *names], stage.name)
+
+
+def _shuffle(graph: Graph, stage: Stage, inputs: list[str]) -> str:
+    layer = stage.layer
+    assert isinstance(layer, layers.Shuffle)
+    order = torch.arange(stage.met.depth).view(layer.groups, -1).T.flatten()
+    channels = graph.constant(order, f"{stage.name}.channels")
     return graph.op("Gather", [inputs[0], channels], stage.name, axis=1)
 
 
@@ -314,24 +374,44 @@ WRITERS: dict[type[layers.Layer], Callable[[Graph, Stage, list[str]], str]] = {
     layers.RadialBasis: _rbf,
     layers.Flatten: _plainly("Identity"),
     layers.Relu: _plainly("Relu"),
+    layers.Relu6: _relu6,
     layers.LeakyRelu: lambda graph, stage, inputs: graph.op(
         "LeakyRelu",
         inputs,
         stage.name,
         alpha=stage.module.negative_slope,  # type: ignore[union-attr]
     ),
+    layers.Elu: lambda graph, stage, inputs: graph.op(
+        "Elu",
+        inputs,
+        stage.name,
+        alpha=stage.module.alpha,  # type: ignore[union-attr]
+    ),
     layers.Tanh: _plainly("Tanh"),
     layers.ScaledTanh: _scaled_tanh,
     layers.Sigmoid: _plainly("Sigmoid"),
-    layers.Gelu: _plainly("Gelu"),
+    layers.Gelu: lambda graph, stage, inputs: graph.op(
+        "Gelu",
+        inputs,
+        stage.name,
+        approximate=stage.module.approximate,  # type: ignore[union-attr]
+    ),
     layers.Silu: _silu,
+    layers.Mish: _plainly("Mish"),
+    layers.HardSigmoid: _plainly("HardSigmoid", alpha=1 / 6),
+    layers.HardSwish: _plainly("HardSwish"),
     layers.Softmax: _plainly("Softmax", axis=1),
     layers.Scale: _scale,
     layers.BatchNorm: _batchnorm,
+    layers.LayerNorm: _layernorm,
+    layers.GroupNorm: _groupnorm,
+    layers.LayerScale: _layerscale,
     layers.LocalResponseNorm: _lrn,
     layers.Pad: _pad,
     layers.Upsample: _upsample,
     layers.Take: _take,
+    layers.Slice: _slice,
+    layers.Shuffle: _shuffle,
     layers.Shortcut: _shortcut,
     layers.Add: lambda graph, stage, inputs: graph.op(
         "Add" if len(inputs) == 2 else "Sum", inputs, stage.name

@@ -1,0 +1,439 @@
+"""Networks recovered from PyTorch modules: text, parameters, volumes and outputs."""
+
+from __future__ import annotations
+
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor, nn
+from torch.nn import functional
+
+import striate
+from striate import zoo
+from striate.errors import StriateError
+from striate.recover import Recovered, recover
+
+SMALL = (16, 16, 3)
+
+
+def shaken(module: nn.Module) -> nn.Module:
+    """With statistics and scales as after training: at their start, mistakes would not show."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if name.endswith(("running_mean", "bias")):
+                tensor.normal_(0, 0.2)
+            elif tensor.is_floating_point() and (tensor.dim() == 1 or name.endswith("scale")):
+                tensor.uniform_(0.5, 1.5)
+    return module
+
+
+def back(module: nn.Module, input: tuple[int, int, int] = SMALL) -> Recovered:
+    """What is recovered, which must be whole."""
+    found = recover(shaken(module), input)
+    assert not found.opaque, str(found.network)
+    assert found.difference is not None
+    assert found.difference < 1e-5
+    assert found.whole
+    assert striate.read(str(found.network)) == found.network
+    return found
+
+
+def text(module: nn.Module, input: tuple[int, int, int] = SMALL) -> str:
+    """The words that come back, without the input volume."""
+    return str(back(module, input).network).partition("\n")[2]
+
+
+# -- blocks and repetitions
+
+
+class Bottleneck(nn.Module):
+    """As torchvision writes it, in-place activations and all."""
+
+    def __init__(self, depth: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(depth, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or depth != 4 * width:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(depth, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu(out)
+
+
+class ResNet(nn.Module):
+    """ResNet-50, as torchvision lays it out."""
+
+    def __init__(self, counts: tuple[int, ...] = (3, 4, 6, 3)) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        depth = 64
+        for number, count in enumerate(counts):
+            width, blocks = 64 * 2**number, []
+            for each in range(count):
+                blocks.append(Bottleneck(depth, width, 2 if number and not each else 1))
+                depth = 4 * width
+            setattr(self, f"layer{number + 1}", nn.Sequential(*blocks))
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = nn.Linear(depth, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+
+def test_resnet50_reads_like_the_zoos_own() -> None:
+    found = back(ResNet(), (224, 224, 3))
+    said = str(found.network)
+    assert said == (
+        "bottleneck(k, s=1) = add( conv1-k bn relu conv3-k/s(floor) bn relu conv1-(4*k) bn |\n"
+        "    shortcut-(4*k)/s ) relu\n"
+        "\n"
+        "[224x224x3]\n"
+        "conv7-64/2(floor) bn relu [112x112x64]\n"
+        "maxpool3/2(pad=1, floor) bottleneck(64)*3 [56x56x256]\n"
+        "bottleneck(128, s=2) bottleneck(128)*3 [28x28x512]\n"
+        "bottleneck(256, s=2) bottleneck(256)*5 [14x14x1024]\n"
+        "bottleneck(512, s=2) bottleneck(512)*2 [7x7x2048]\n"
+        "avgpool fc-1000"
+    )
+    assert len(said.splitlines()) <= 15
+    ours, zoos = (each.account().totals for each in (found.network, zoo.read("resnet50-torchvision")))
+    assert (ours.parameters, ours.macs) == (zoos.parameters, zoos.macs)
+
+
+def vgg() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    depth = 3
+    for width, count in ((8, 1), (16, 2), (32, 2)):
+        for _ in range(count):
+            layers += [nn.Conv2d(depth, width, 3, padding=1), nn.ReLU(inplace=True)]
+            depth = width
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * 2 * 32, 64), nn.ReLU(), nn.Dropout(),
+                         nn.Linear(64, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 10))
+
+
+def test_repetitions_are_folded() -> None:
+    assert text(vgg()) == (
+        "conv3-8 relu [16x16x8]\n"
+        "maxpool2 (conv3-16 relu)*2 [8x8x16]\n"
+        "maxpool2 (conv3-32 relu)*2 [4x4x32]\n"
+        "maxpool2 [2x2x32]\n"
+        "(fc-64 relu dropout(0.5))*2 fc-10"
+    )
+
+
+class Unit(nn.Sequential):
+    def __init__(self, depth: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(depth, width, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(width),
+            nn.SiLU(inplace=True),
+        )
+
+
+class Squeeze(nn.Module):
+    def __init__(self, width: int, narrow: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Conv2d(width, narrow, 1), nn.Conv2d(narrow, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = functional.silu(self.fc1(x.mean((2, 3), keepdim=True)), inplace=True)
+        return x * torch.sigmoid(self.fc2(gate))
+
+
+class Inverted(nn.Module):
+    """EfficientNet's block."""
+
+    def __init__(self, depth: int, width: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        hidden = 4 * depth
+        self.expand = Unit(depth, hidden)
+        self.depthwise = Unit(hidden, hidden, kernel, stride, hidden)
+        self.squeeze = Squeeze(hidden, depth // 2)
+        self.project = nn.Sequential(nn.Conv2d(hidden, width, 1, bias=False), nn.BatchNorm2d(width))
+        self.same = depth == width and stride == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.project(self.squeeze(self.depthwise(self.expand(x))))
+        return x + out if self.same else out
+
+
+def test_nested_blocks_with_gates() -> None:
+    net = nn.Sequential(Unit(3, 8, 3, 2), Inverted(8, 8, 3, 1), Inverted(8, 16, 5, 2),
+                        Inverted(16, 16, 3, 1), Inverted(16, 24, 3, 2), nn.AdaptiveAvgPool2d(1),
+                        nn.Flatten(), nn.Linear(24, 5))
+    said = text(net)
+    assert "inverted(k) = add( conv1-(4*k) bn silu conv3-(4*k)(groups=4*k) bn silu" in said
+    assert "(groups=4*k) bn silu squeeze(k/2) conv1-k bn | id )" in said.replace("\n    ", " ")
+
+
+class Dense(nn.Module):
+    """DenseNet's layers: each reads all before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(8 + 4 * n), nn.ReLU(), nn.Conv2d(8 + 4 * n, 4, 3, padding=1, bias=False))
+            for n in range(4)
+        )
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = [self.stem(x)]
+        for layer in self.layers:
+            seen.append(layer(torch.cat(seen, 1)))
+        return torch.cat(seen, 1)
+
+
+def test_dense_connections() -> None:
+    found = back(Dense())
+    assert str(found.network).count("concat(") <= 4
+    assert found.network.output == (16, 16, 24)
+
+
+# -- what PyTorch's functions mean
+
+
+class Shuffling(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=1)
+        x = torch.cat((first, self.left(second)), dim=1)
+        images, depth, height, width = x.size()
+        x = x.view(images, 2, depth // 2, height, width).transpose(1, 2).contiguous()
+        return x.view(images, depth, height, width)
+
+
+class ConvNeXtBlock(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(depth, depth, 7, padding=3, groups=depth)
+        self.norm = nn.LayerNorm(depth, eps=1e-6)
+        self.up, self.down = nn.Linear(depth, 4 * depth), nn.Linear(4 * depth, depth)
+        self.layer_scale = nn.Parameter(torch.ones(depth, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        out = self.down(functional.gelu(self.up(out))).permute(0, 3, 1, 2)
+        return x + self.layer_scale * out
+
+
+class Written(nn.Module):
+    """A module out of a function."""
+
+    def __init__(self, function: object, **children: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        for name, child in children.items():
+            setattr(self, name, child)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)  # type: ignore[operator, no-any-return]
+
+
+def test_channels_are_shuffled() -> None:
+    said = text(nn.Sequential(nn.Conv2d(3, 8, 3), Shuffling()))
+    assert "concat( slice(0, 4) | slice(4, 8) conv1-4 )" in said
+    assert "shuffle(2)" in said
+
+
+def test_channels_last_are_the_same_volume() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 4, 4), ConvNeXtBlock(8), ConvNeXtBlock(8))
+    said = str(back(net).network)
+    assert "conv7-8(groups=8) layernorm(eps=1e-06) conv1-32 gelu conv1-8" in said
+    assert said.endswith("convnext_block()*2")
+
+
+FUNCTIONS = {
+    "maxpool3/2(pad=1, floor)": lambda m, x: functional.max_pool2d(x, 3, 2, 1),
+    "maxpool3/2(ceil)": lambda m, x: functional.max_pool2d(x, 3, 2, ceil_mode=True),
+    "avgpool3/1(pad=1, inside)": lambda m, x: functional.avg_pool2d(
+        x, 3, 1, 1, count_include_pad=False
+    ),
+    "avgpool3/1(pad=1)": lambda m, x: functional.avg_pool2d(x, 3, 1, 1),
+    "avgpool4": lambda m, x: functional.adaptive_avg_pool2d(x, 4),
+    "avgpool": lambda m, x: x.mean([2, 3]),
+    "maxpool": lambda m, x: x.amax(dim=(-2, -1), keepdim=True),
+    "relu6": lambda m, x: x.clamp(0, 6),
+    "relu": lambda m, x: x.clone().relu_(),
+    "leakyrelu(0.2)": lambda m, x: functional.leaky_relu(x, 0.2),
+    "elu(0.5)": lambda m, x: functional.elu(x, 0.5),
+    "gelu(tanh)": lambda m, x: functional.gelu(x, approximate="tanh"),
+    "hardswish": lambda m, x: functional.hardswish(x),
+    "hardsigmoid": lambda m, x: functional.hardsigmoid(x),
+    "mish": lambda m, x: functional.mish(x),
+    "tanh": lambda m, x: torch.tanh(x),
+    "scale(0.5)": lambda m, x: x / 2,
+    "pad(0, end=1)": lambda m, x: functional.pad(x, (0, 1, 0, 1)),
+    "pad(2x1)": lambda m, x: functional.pad(x, (1, 1, 2, 2)),
+    "upsample2": lambda m, x: functional.interpolate(x, scale_factor=2),
+    "upsample2(bilinear)": lambda m, x: functional.interpolate(x, size=(32, 32), mode="bilinear"),
+    "slice(1, 4)": lambda m, x: x[:, 1:],
+    "take(2, 0)": lambda m, x: x[:, [2, 0]],
+    "maxpool1/2(floor)": lambda m, x: x[:, :, ::2, ::2],
+    "lrn(3, alpha=0.01, beta=0.5)": lambda m, x: functional.local_response_norm(
+        x, 3, alpha=0.03, beta=0.5, k=2.0
+    ),
+    "add( relu | id )": lambda m, x: x + x.relu(),
+    "mul( id | avgpool )": lambda m, x: x * x.mean((2, 3))[:, :, None, None].expand_as(x),
+    "softmax": lambda m, x: torch.softmax(x, 1),
+    "avgpool flatten": lambda m, x: functional.avg_pool2d(x, 16).flatten(1),
+}
+
+
+@pytest.mark.parametrize("word", FUNCTIONS)
+def test_functions(word: str) -> None:
+    """After a convolution of four filters; what the last softmax gives is compared as well."""
+    net = Written(lambda m, x: FUNCTIONS[word](m, m.conv(x)), conv=nn.Conv2d(3, 4, 1))
+    assert text(net).replace(" [16x16x4]\n", " ").split(" ", 1)[1] == word.removesuffix(" flatten")
+
+
+@pytest.mark.parametrize(
+    ("layer", "word"),
+    [
+        (nn.Conv2d(3, 4, 3, 2), "conv3-4/2(pad=0, floor)"),
+        (nn.Conv2d(3, 6, (1, 3), padding=(0, 1), groups=3), "conv1x3-6(groups=3)"),
+        (nn.Conv2d(3, 4, 3, padding="same", dilation=2), "conv3-4(dilation=2)"),
+        (nn.Conv2d(3, 4, 2), "conv2-4(pad=0)"),
+        (nn.Conv2d(3, 4, 1, bias=False), "conv1-4(bias=no)"),
+        (nn.ConvTranspose2d(3, 4, 4, 2, 1), "deconv4-4/2(pad=1)"),
+        (nn.BatchNorm2d(3, eps=0.001, momentum=0.01), "bn(eps=0.001, momentum=0.01)"),
+        (nn.GroupNorm(3, 3), "groupnorm(3)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), "conv1-4(bias=yes) bn"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(768, 5, bias=False)), "fc-5(bias=no)"),
+        (nn.Sequential(nn.Flatten(), nn.BatchNorm1d(768)), "flatten bn"),
+        (nn.Flatten(), "flatten"),
+        (nn.Identity(), "id"),
+    ],
+)
+def test_layers(layer: nn.Module, word: str) -> None:
+    assert text(layer) == word
+
+
+def test_a_softmax_at_the_end_is_compared_too() -> None:
+    back(nn.Sequential(nn.Conv2d(3, 4, 16), nn.Flatten(), nn.Softmax(dim=1)))
+
+
+# -- what cannot be expressed
+
+
+class Attention(nn.Module):
+    """Every position asks all others: no layer of the notation."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.ask = nn.Conv2d(depth, 3 * depth, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.ask(x).flatten(2).chunk(3, dim=1)
+        weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
+        return x + (value @ weights.transpose(1, 2)).view(x.shape)
+
+
+def test_what_cannot_be_expressed_is_opaque() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), Attention(8), nn.ReLU(),
+                        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    found = recover(net, SMALL)
+    assert str(found.network) == (
+        "[16x16x3]\nconv3-8 relu add( conv1-24 opaque16-8(attention, learned=0) | id ) relu "
+        "[16x16x8]\navgpool fc-5"
+    )
+    assert [step.layer.name for step in found.opaque] == ["attention"]  # type: ignore[attr-defined]
+    assert found.difference is None
+    assert not found.whole
+    assert striate.read(str(found.network)) == found.network
+    assert found.network.account().totals.macs is None
+
+
+def test_a_part_written_in_place_is_not_overlooked() -> None:
+    def first_two(m: nn.Module, x: Tensor) -> Tensor:
+        x = m.conv(x)  # type: ignore[operator]
+        x[:, :2] += 1
+        return x.relu()
+
+    found = recover(Written(first_two, conv=nn.Conv2d(3, 4, 1)), SMALL)
+    assert found.opaque
+
+
+def test_a_view_changed_in_place_is_not_overlooked() -> None:
+    def rectified(m: nn.Module, x: Tensor) -> Tensor:
+        x = m.conv(x)  # type: ignore[operator]
+        part = x[:, :2]
+        part.relu_()
+        return x * 2
+
+    assert recover(Written(rectified, conv=nn.Conv2d(3, 4, 1)), SMALL).opaque
+
+
+def test_parameters_that_evaluation_does_not_read() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+    net.head = nn.Linear(4, 4)  # type: ignore[assignment]
+    found = recover(Written(lambda m, x: m.body(x), body=net[:2], aux=nn.Linear(4, 4)), SMALL)
+    assert found.unused == {"aux.weight": 16, "aux.bias": 4}
+    assert found.parameters == 16
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Conv2d(8, 4, 1), "Conv2d does not run on images of 16x16x3"),
+        (Written(lambda m, x: (x, x * 2)), "gives 2 tensors"),
+        (Written(lambda m, x: torch.zeros(2, 5)), "gives nothing of its input"),
+        (Written(lambda m, x: x.flatten(2)), "no volume and no scores"),
+        (Written(lambda m, x: x if x.sum() > 0 else -x), "does not run on images"),
+    ],
+)
+def test_refused(module: nn.Module, message: str) -> None:
+    with pytest.raises(StriateError, match=message):
+        recover(module, SMALL)
+
+
+def test_the_module_is_as_it_was() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout()).train()
+    before = {name: each.clone() for name, each in net.state_dict().items()}
+    net[2].eval()
+    found = recover(net, SMALL)
+    assert found.whole
+    assert [each.training for each in net.modules()] == [True, True, True, False]
+    assert all(torch.equal(each, before[name]) for name, each in net.state_dict().items())
+
+
+# -- ours come back as they are
+
+
+@pytest.mark.parametrize(
+    "name", ["alexnet", "lenet-caffe", "googlenet", "resnet20", "resnet18", "resnet20-b", "vgg11-lrn",
+             "bn-inception", "convnetjs-cifar10", "airbench", "zfnet"]
+)
+def test_networks_of_the_zoo_come_back(name: str) -> None:
+    network = zoo.read(name)
+    found = recover(network.build().eval(), network.input)
+    ours, theirs = found.network.account().totals, network.account().totals
+    assert (ours.parameters, ours.macs) == (theirs.parameters, theirs.macs)
+    assert found.difference is not None
+    assert found.difference < 1e-5
