@@ -109,7 +109,8 @@ def _padded(
     value: Constant | None = None,
     axes: Constant | None = None,
 ) -> Value:
-    met, order = input.met(SPATIAL, LAST), input.order
+    input.met(SPATIAL, LAST)
+    order = input.order
     found = wholes(trace, pads if pads is not None else call.get("pads"))
     require(call.get("mode", "constant") == "constant")
     require((number(trace, value) if value is not None else call.get("value", 0)) == 0)
@@ -121,26 +122,9 @@ def _padded(
         around = [[each[n] for n in (0, 3, 1, 2)] for each in around]
     (images, before, top, left), (further, new, bottom, right) = around
     require(images == further == before == 0)
-    if new:
-        require(not any((top, left, bottom, right)), order == SPATIAL)
-        return _new_channels(trace, call, input, met.depth + new)
-    sides = (left, right, top, bottom)
+    sides = (left, right, top, bottom, 0, new)
     padded: Value = OPERATIONS["pad"](trace, input.ordered(SPATIAL), sides)  # type: ignore[assignment, arg-type]
     return padded.ordered(order)
-
-
-def _new_channels(trace: OnnxTracer, call: Call, input: Value, depth: int) -> Value:
-    """Zeros for new channels: a shortcut without parameters; with the stride right before it."""
-    node = trace.nodes.get(input.node)
-    stride = Pair(1, 1)
-    if node is not None and isinstance(node.layer, layers.MaxPool) and trace.alone(input):
-        layer = node.layer
-        if layer.kernel == (1, 1) and layer.stride is not None and len(node.inputs) == 1:
-            stride, before = layer.stride, node.inputs[0]
-            del trace.nodes[input.node]
-            input = Value(before, SPATIAL, trace.volume(before))
-    shortcut = layers.Shortcut(filters=depth, stride=stride, option="a")
-    return trace.spatial(trace.add(shortcut, [input]))
 
 
 @_named("Resize", "Upsample")

@@ -50,10 +50,8 @@ class OnnxTracer:
             raise StriateError(
                 f"{self.live.file.path} gives values of {shape}: no volume and no scores of classes"
             )
-        self.given = found
+        self.given = found = self.in_a_row(found)
         output = found.node if found.node != INPUT else self.add(Identity(), [found])
-        if found.spread:
-            output = self.flattened(found)
         assert first.volume is not None
         return Graph(first.volume, self.nodes, output, self.naming.kinds())
 
@@ -147,7 +145,10 @@ class OnnxTracer:
 
     def spatial(self, node: int) -> Value:
         """A node's volume as (N, D, H, W)."""
-        return Value(node, SPATIAL, self.nodes[node].volume)
+        return Value(node, SPATIAL, self.volume(node))
 
-    def flattened(self, value: Value) -> int:
-        return self.add(Flatten(), [value])
+    def in_a_row(self, value: Value) -> Value:
+        """The same, flattened by a layer of its own where it is flat and its volume is not."""
+        if not value.spread:
+            return value
+        return self.spatial(self.add(Flatten(), [value])).ordered(FLAT)
