@@ -22,7 +22,7 @@ from striate.recover.onnx_folding import Array, Live, read
 from striate.recover.onnx_naming import Naming
 from striate.recover.onnx_opening import opened
 from striate.recover.onnx_patterns import fused
-from striate.recover.onnx_tracing import RUNNING, OnnxTracer
+from striate.recover.onnx_tracing import KEPT, OnnxTracer
 from striate.recover.recovery import Recovered, rebuilt
 from striate.recover.values import FLAT, LAST, Value
 
@@ -52,11 +52,22 @@ def recovered_file(path: Path, input: Volume | None = None) -> Recovered:
         found = rebuilt(graph, tensors, learned, answers, {"name": _title(path)})
     except RecursionError:
         raise StriateError(f"{path} is nested too deeply to be written down") from None
-    return replace(found, aside=(*start.said(), *_left(file.others)))
+    aside = (*start.said(), *_shared(tracer), *_left(file.others))
+    return replace(found, aside=aside)
 
 
 def _title(path: Path) -> str:
     return "".join(each if each.isprintable() else "_" for each in path.name).strip() or "network"
+
+
+def _shared(tracer: OnnxTracer) -> list[str]:
+    several = [name for name, times in tracer.shared.items() if times > 1]
+    if not several:
+        return []
+    names = ", ".join(several[:3]) + (" ..." if len(several) > 3 else "")
+    return [
+        f"{len(several)} tensors are read by several layers, each of which has its own: {names}"
+    ]
 
 
 def _left(others: tuple[str, ...]) -> list[str]:
@@ -71,7 +82,7 @@ def _learned(tracer: OnnxTracer, start: Beginning) -> set[str]:
     """The names of what a file's author learned: floating-point values, several of them."""
     kept, found = set(), set()
     for node in tracer.nodes.values():
-        kept.update(each.name for name, each in node.weights.items() if name in RUNNING)
+        kept.update(each.name for name, each in node.weights.items() if name in KEPT)
         found.update(node.used)
     live = tracer.live
     origins = {each for name in found | start.read for each in live.origins.get(name, ())}

@@ -50,7 +50,9 @@ class Beginning:
         names = [call.operator.lower() for call in self.skipped]
         if not any(call.operator in NUMBERS for call in self.skipped):
             return []
-        return [f"left out: how pixels are prepared ({', '.join(names)}); the input is what that gives"]
+        return [
+            f"left out: how pixels are prepared ({', '.join(names)}); the input is what that gives"
+        ]
 
 
 def begun(file: Opened, input: Volume | None) -> tuple[Live, Beginning]:
@@ -126,7 +128,12 @@ def _prepared(live: Live) -> tuple[str, list[Call]]:
         constants = [name for name in read(call) if name in live.arrays]
         own = len(constants) + 1 == len(read(call)) and call.inputs.count(at) == 1
         moves = call.operator != "Transpose" or call.get("perm") in (LAST_FIRST, FIRST_LAST)
-        if call.operator not in PREPARING or not own or not moves or live.file.output in call.outputs:
+        if (
+            call.operator not in PREPARING
+            or not own
+            or not moves
+            or live.file.output in call.outputs
+        ):
             break
         chain.append(call)
         at = call.outputs[0]

@@ -159,7 +159,9 @@ def _call(node: Any) -> Call:
         for each in node.attribute
         if each.type not in (each.GRAPH, each.GRAPHS) and not each.ref_attr_name
     }
-    words = {name: v.decode("utf-8", "replace") for name, v in attributes.items() if isinstance(v, bytes)}
+    words = {
+        name: v.decode("utf-8", "replace") for name, v in attributes.items() if isinstance(v, bytes)
+    }
     operator = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
     return Call(operator, tuple(node.input), tuple(node.output), attributes | words, node)
 
@@ -214,7 +216,9 @@ def _computed(live: Live, call: Call, names: list[str]) -> bool:
         return False
     live.computed += sum(math.prod(size) for size in sizes if size is not None)
     if live.computed > COMPUTED:
-        raise StriateError(f"{live.file.path} computes over {COMPUTED:,} constants: too many to read")
+        raise StriateError(
+            f"{live.file.path} computes over {COMPUTED:,} constants: too many to read"
+        )
     graph = helper.make_graph(
         [call.node],
         "constant",

@@ -17,7 +17,13 @@ from striate.errors import StriateError
 from striate.foreign import LARGEST, content_of, model_of, nodes, outside, short, tensors
 
 MOST_NODES = 20_000  # the largest published ConvNets come to a quarter of that
-QUANTISED = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "ConvInteger", "QLinearMatMul")
+QUANTISED = (
+    "QuantizeLinear",
+    "DynamicQuantizeLinear",
+    "QLinearConv",
+    "ConvInteger",
+    "QLinearMatMul",
+)
 
 Array = NDArray[Any]
 

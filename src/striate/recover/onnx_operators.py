@@ -138,9 +138,7 @@ def _whole(trace: OnnxTracer, call: Call, input: Value) -> Value:
 
 
 @named("ReduceMean", "ReduceMax")
-def _reduced(
-    trace: OnnxTracer, call: Call, input: Value, axes: Constant | None = None
-) -> Value:
+def _reduced(trace: OnnxTracer, call: Call, input: Value, axes: Constant | None = None) -> Value:
     name = "mean" if call.operator == "ReduceMean" else "amax"
     found = wholes(trace, axes if axes is not None else call.get("axes"))
     return OPERATIONS[name](trace, input, found, bool(call.get("keepdims", 1)))  # type: ignore[return-value, arg-type]
@@ -173,9 +171,7 @@ def _linear(trace: OnnxTracer, input: Value, weight: Constant, bias: Constant | 
 
 
 @named("RadialBasis")
-def _rbf(
-    trace: OnnxTracer, call: Call, input: Value, codes: Constant, lengths: Constant
-) -> Value:
+def _rbf(trace: OnnxTracer, call: Call, input: Value, codes: Constant, lengths: Constant) -> Value:
     input.met(FLAT)
     require(np.allclose(trace.array(lengths), -np.square(trace.array(codes)).sum(axis=1)))
     layer = layers.RadialBasis(units=codes.shape[0])
@@ -339,18 +335,22 @@ def _biased(trace: OnnxTracer, call: Call, input: Value, bias: Constant) -> Valu
     layer, volume = node.layer, node.volume
     require(isinstance(layer, layers.Conv | layers.Deconv | layers.FullyConnected))
     require(layer.bias == "no")  # type: ignore[union-attr]
+    own = trace.own(bias)
     shape = (1,) * (len(input.shape()) - len(bias.shape)) + bias.shape[-len(input.shape()) :]
     channels = {SPATIAL: (volume.depth, 1, 1), LAST: (1, 1, volume.depth), FLAT: (volume.depth,)}
     if bias.size == volume.depth and shape == channels[input.order]:
-        said, weights = "yes", {**node.weights, "bias": Weight(bias.name)}
+        said, weights = "yes", {**node.weights, "bias": Weight(own.name)}
     else:
         require(isinstance(layer, layers.Conv), input.order == SPATIAL)
         require(shape == (1, *volume[:2]), bias.size == volume.height * volume.width)
         said = "point"
-        weights = {"conv.weight": node.weights["weight"], "point.bias": Weight(bias.name)}
-    used = node.used | {bias.name}
+        weights = {"conv.weight": node.weights["weight"], "point.bias": Weight(own.name)}
+    used = node.used | {own.name}
     trace.nodes[input.node] = replace(
-        node, layer=replace(layer, bias=said), weights=weights, used=used  # type: ignore[call-arg, type-var]
+        node,
+        layer=replace(layer, bias=said),
+        weights=weights,
+        used=used,  # type: ignore[call-arg, type-var]
     )
     return input
 

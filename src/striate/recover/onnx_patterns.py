@@ -259,7 +259,11 @@ PATTERNS: list[tuple[Of, Maker]] = [
     *((each, _layer("Gelu", approximate="tanh")) for bend in _tanhs for each in _half(bend)),
     *((each, _over_channels) for inputs in ((), (X,)) for each in _normed(inputs)),
     (
-        _of("Add", _of("Mul", _of("Reshape", _instances, Some("whole")), Some("weight")), Some("bias")),
+        _of(
+            "Add",
+            _of("Mul", _of("Reshape", _instances, Some("whole")), Some("weight")),
+            Some("bias"),
+        ),
         _in_groups,
     ),
     (

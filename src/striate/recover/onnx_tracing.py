@@ -16,7 +16,7 @@ from striate.recover.onnx_operators import OPERATORS
 from striate.recover.values import FLAT, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 
-RUNNING = ("running_mean", "running_var")  # what a layer keeps and does not learn
+KEPT = ("running_mean", "running_var", "codes")  # what a layer keeps and does not learn
 
 
 class OnnxTracer:
@@ -32,6 +32,7 @@ class OnnxTracer:
         self.readers: dict[str, int] = {live.file.output: 1}
         self.names: dict[int, list[str]] = {}  # the tensors that hold each node's volume
         self.batch = 0
+        self.shared: dict[str, int] = {}  # how many layers each tensor is the weight of
         for call in calls:
             for name in read(call):
                 self.readers[name] = self.readers.get(name, 0) + 1
@@ -95,6 +96,13 @@ class OnnxTracer:
         self.live.origins[name] = self.live.origins.get(constant.name, frozenset())
         return Constant(name, tuple(array.shape))
 
+    def own(self, constant: Constant) -> Constant:
+        """A weight that no other layer has: exporters keep equal tensors once."""
+        times = self.shared[constant.name] = self.shared.get(constant.name, 0) + 1
+        if times == 1:
+            return constant
+        return self.derived(constant, f"read again, {times}", self.array(constant))
+
     def alone(self, value: Value) -> bool:
         """Whether nothing but this call reads a value of one layer."""
         names = self.names.get(value.node, [])
@@ -129,7 +137,7 @@ class OnnxTracer:
         volume: Volume | None = None,
     ) -> int:
         """A node with this layer; its volume is what the layer says that it gives."""
-        given = {name: each for name, each in (weights or {}).items() if each is not None}
+        given = {name: self.own(each) for name, each in (weights or {}).items() if each is not None}
         if volume is None:
             assert inputs[0].volume is not None
             volume = layer.volume(inputs[0].volume)

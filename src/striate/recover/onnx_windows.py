@@ -74,5 +74,7 @@ def _plain(layer: Window, met: Volume) -> Window:
         return type(layer)()  # type: ignore[call-arg]
     same = layer.stride == layer.kernel
     return replace(
-        layer, pad=None if unpadded else layer.pad, stride=None if same else layer.stride  # type: ignore[arg-type]
+        layer,
+        pad=None if unpadded else layer.pad,
+        stride=None if same else layer.stride,  # type: ignore[arg-type]
     )

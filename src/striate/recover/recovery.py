@@ -1,11 +1,11 @@
 """A network recovered from someone else's model: its text, its weights, and what comes of them.
 
-    >>> from torch import nn
-    >>> from striate.recover import recover
-    >>> found = recover(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), (32, 32, 3))
-    >>> print(found.network)
-    [32x32x3]
-    conv3-8 relu
+>>> from torch import nn
+>>> from striate.recover import recover
+>>> found = recover(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), (32, 32, 3))
+>>> print(found.network)
+[32x32x3]
+conv3-8 relu
 """
 
 from __future__ import annotations
