@@ -1,11 +1,11 @@
 """A network recovered from someone else's model: its text, its weights, and what comes of them.
 
->>> from torch import nn
->>> from striate.recover import recover
->>> found = recover(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), (32, 32, 3))
->>> print(found.network)
-[32x32x3]
-conv3-8 relu
+    >>> from torch import nn
+    >>> from striate.recover import recover
+    >>> found = recover(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), (32, 32, 3))
+    >>> print(found.network)
+    [32x32x3]
+    conv3-8 relu
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ class Recovered:
         parameters: how many of the model's are read in evaluation.
         unused: the model's other parameters, and how many values each has.
         answers: the model itself: images (N, D, H, W) to what it gives.
-        aside: what of the source is no part of the network, a line each.
     """
 
     network: Network
@@ -54,7 +53,6 @@ class Recovered:
     parameters: int
     unused: Mapping[str, int]
     answers: Answers
-    aside: tuple[str, ...] = ()
 
     @property
     def opaque(self) -> tuple[Step, ...]:

@@ -82,7 +82,9 @@ def _depths(above: Mapping[int, int]) -> dict[int, int]:
     return found
 
 
-def _closed(graph: Graph, inside: set[int], start: int, sizes: Mapping[str, int]) -> Graph:
+def _closed(
+    graph: Graph, inside: set[int], start: int, sizes: Mapping[str, int]
+) -> Graph:
     """The graph with one opaque node in the place of a region."""
     readers = graph.readers()
     readers[graph.output].add(END)

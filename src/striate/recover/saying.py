@@ -153,9 +153,7 @@ class Saying:
         filters, stride = next(self.numbers), next(self.numbers)
         if not next(self.projects):
             return Word("id")
-        return Word(
-            "shortcut", canonical("shortcut", {"filters": filters, "stride": _pair(stride)})
-        )
+        return Word("shortcut", canonical("shortcut", {"filters": filters, "stride": _pair(stride)}))
 
     def _word(self, layer: Layer) -> Word:
         given: dict[str, object] = {}

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -38,8 +38,9 @@ def recovered(source: str, input: Volume | None = None) -> Recovered:
         StriateError: there is no such source, or it cannot be read.
     """
     if source.endswith(".onnx"):
-        onnx: Any = _imported("striate.recover.onnx", "onnx")
-        return cast(Recovered, onnx.recovered_file(Path(source), input))
+        from striate.recover.onnx import recovered_file
+
+        return recovered_file(Path(source), input)
     if (named := SOURCE.fullmatch(source)) and not Path(source).exists():
         library, name = named.groups()
         module, usual = LIBRARIES.get(library, _function_of(library))(name)
@@ -86,9 +87,7 @@ def _function_of(package: str) -> Callable[[str], Found]:
         try:
             made = home if isinstance(home, nn.Module) else home()
         except Exception as reason:
-            raise StriateError(
-                f"{package}:{name}() fails: {type(reason).__name__}: {reason}"
-            ) from reason
+            raise StriateError(f"{package}:{name}() fails: {type(reason).__name__}: {reason}") from reason
         if not isinstance(made, nn.Module):
             raise StriateError(f"{package}:{name} gives a {type(made).__name__}, no PyTorch module")
         return Found(made, None)
@@ -105,11 +104,7 @@ def _imported(module: str, package: str) -> Any:
     except ModuleNotFoundError as reason:
         root = package.split(".")[0]
         if reason.name and reason.name.split(".")[0] == root:
-            raise StriateError(
-                f"{package} is not here: pip install {root}, or mind the spelling"
-            ) from None
+            raise StriateError(f"{package} is not here: pip install {root}, or mind the spelling") from None
         raise StriateError(f"{package} cannot be imported: {reason}") from reason
     except Exception as reason:
-        raise StriateError(
-            f"{package} cannot be imported: {type(reason).__name__}: {reason}"
-        ) from reason
+        raise StriateError(f"{package} cannot be imported: {type(reason).__name__}: {reason}") from reason

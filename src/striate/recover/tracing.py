@@ -173,7 +173,9 @@ class Tracer(TorchFunctionMode):
     def _value(self, tensor: Tensor) -> Value | Constant:
         return self.known.get(id(tensor), Constant("", tuple(tensor.shape)))
 
-    def constants(self, name: str, met: list[Value | Constant], results: list[Tensor]) -> None:
+    def constants(
+        self, name: str, met: list[Value | Constant], results: list[Tensor]
+    ) -> None:
         """Tensors that do not depend on the image; one that is a parameter in another shape is it."""
         only = met[0] if len(met) == 1 else None
         same = isinstance(only, Constant) and name in RESHAPES

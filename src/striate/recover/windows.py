@@ -109,9 +109,7 @@ def pool_layer(
     if size == met[:2] and pad == (0, 0) and plain:
         return kind()
     layer = kind(
-        kernel=size,
-        stride=None if step == size else step,
-        pad=None if pad == (0, 0) else pad,
+        kernel=size, stride=None if step == size else step, pad=None if pad == (0, 0) else pad,
         **options,
     )
     return cast(Pool, rounded(layer, met, ceil))
