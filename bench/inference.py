@@ -4,8 +4,8 @@
 
 ResNet-50 at 224 with weights by chance. All take uint8 pixels (N, H, W, D) and give probabilities.
 By hand: PyTorch eager, with channels last, and compiled by torch.compile; ONNX Runtime and OpenVINO
-with the settings that their documentation starts with. Ours is what `striate predict` and `serve` run,
-chosen by its probe. Bar: not below the fastest of them. Exit 1 where it is missed.
+with the settings that their documentation starts with. Ours is what `striate predict` and `serve`
+run, chosen by its probe. Bar: not below the fastest of them. Exit 1 where it is missed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def main() -> int:
             pixels = images(model.volume, batch, 1)
             rates = in_turn(
                 {
-                    name: lambda infer=infer: reading(infer, pixels, SECONDS)
+                    name: lambda infer=infer, pixels=pixels: reading(infer, pixels, SECONDS)
                     for name, infer in contenders.items()
                 },
                 given.rounds,

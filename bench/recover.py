@@ -2,11 +2,11 @@
 
     python bench/recover.py [--only timm:resnet50 ...] [--each 8]
 
-All classification networks of torchvision that are ConvNets, and of each of timm's modules of ConvNets
-the first few. Each is recovered, built, given the weights and run on the same random images. Its MACs
-stand beside fvcore's and those of PyTorch's own counter, convolutions and matrix products alone. Bar:
-the outputs of whatever comes back whole differ by less than 1e-4 of the largest. Exit 1 where one does
-not, or a network makes it fail.
+All classification networks of torchvision that are ConvNets, and of each of timm's modules of
+ConvNets the first few. Each is recovered, built, given the weights and run on the same random
+images. Its MACs stand beside fvcore's and those of PyTorch's own counter, convolutions and matrix
+products alone. Bar: the outputs of whatever comes back differ by less than 1e-4 of the largest.
+Exit 1 where one does not, or a network makes it fail.
 """
 
 from __future__ import annotations
@@ -34,12 +34,48 @@ from striate.recover.sources import COMMON, LIBRARIES, Found
 # What torchvision has beside ConvNets.
 NO_CONVNET = ("vit", "swin", "maxvit", "raft", "deeplab", "fcn", "lraspp", "mvit", "s3d", "r3d")
 # timm's modules whose networks are made of convolutions.
-MODULES = """
-byobnet convmixer convnext cspnet densenet dla dpn edgenext efficientnet fasternet ghostnet hardcorenas
-hgnet hrnet inception_next inception_resnet_v2 inception_v3 inception_v4 mambaout mobilenetv3 nasnet nfnet
-pnasnet regnet repghost repvit res2net resnest resnet resnetv2 rexnet selecsls senet sknet starnet tresnet
-vgg vovnet xception xception_aligned
-""".split()
+MODULES = [
+    "byobnet",
+    "convmixer",
+    "convnext",
+    "cspnet",
+    "densenet",
+    "dla",
+    "dpn",
+    "edgenext",
+    "efficientnet",
+    "fasternet",
+    "ghostnet",
+    "hardcorenas",
+    "hgnet",
+    "hrnet",
+    "inception_next",
+    "inception_resnet_v2",
+    "inception_v3",
+    "inception_v4",
+    "mambaout",
+    "mobilenetv3",
+    "nasnet",
+    "nfnet",
+    "pnasnet",
+    "regnet",
+    "repghost",
+    "repvit",
+    "res2net",
+    "resnest",
+    "resnet",
+    "resnetv2",
+    "rexnet",
+    "selecsls",
+    "senet",
+    "sknet",
+    "starnet",
+    "tresnet",
+    "vgg",
+    "vovnet",
+    "xception",
+    "xception_aligned",
+]
 MOST = 60_000_000  # parameters: larger ones are the same layers, more often
 LARGEST = 300  # the side of an input
 
@@ -106,9 +142,7 @@ def shaken(module: nn.Module) -> None:
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
             if name.endswith("running_mean") or name.endswith("bias"):
                 tensor.normal_(0, 0.1, generator=chance)
-            elif name.endswith("running_var"):
-                tensor.uniform_(0.8, 1.25, generator=chance)
-            elif tensor.dim() == 1 and tensor.is_floating_point():
+            elif name.endswith("running_var") or (tensor.dim() == 1 and tensor.is_floating_point()):
                 tensor.uniform_(0.8, 1.25, generator=chance)
 
 
@@ -156,7 +190,7 @@ def main() -> int:
 def _word(each: dict[str, Any]) -> str:
     if each["whole"]:
         return "whole"
-    if "opaque" in each and each["opaque"]:
+    if each.get("opaque"):
         return f"opaque: {', '.join(each['opaque'])}"
     if "difference" in each:
         return f"{each['ours']} of {each['parameters']}, off by {each['difference']}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-
 import pytest
 import torch
-from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -115,7 +113,9 @@ def test_resnet50_reads_like_the_zoos_own() -> None:
         "avgpool fc-1000"
     )
     assert len(said.splitlines()) <= 15
-    ours, zoos = (each.account().totals for each in (found.network, zoo.read("resnet50-torchvision")))
+    ours, zoos = (
+        each.account().totals for each in (found.network, zoo.read("resnet50-torchvision"))
+    )
     assert (ours.parameters, ours.macs) == (zoos.parameters, zoos.macs)
 
 
@@ -127,8 +127,17 @@ def vgg() -> nn.Sequential:
             layers += [nn.Conv2d(depth, width, 3, padding=1), nn.ReLU(inplace=True)]
             depth = width
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * 2 * 32, 64), nn.ReLU(), nn.Dropout(),
-                         nn.Linear(64, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 10))
+    return nn.Sequential(
+        *layers,
+        nn.Flatten(),
+        nn.Linear(2 * 2 * 32, 64),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(64, 64),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(64, 10),
+    )
 
 
 def test_repetitions_are_folded() -> None:
@@ -142,7 +151,11 @@ def test_repetitions_are_folded() -> None:
 
 
 class Unit(nn.Sequential):
-    def __init__(self, depth: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+    """Convolution, normalisation, activation."""
+
+    def __init__(
+        self, depth: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
         super().__init__(
             nn.Conv2d(depth, width, kernel, stride, kernel // 2, groups=groups, bias=False),
             nn.BatchNorm2d(width),
@@ -151,6 +164,8 @@ class Unit(nn.Sequential):
 
 
 class Squeeze(nn.Module):
+    """A gate for each channel."""
+
     def __init__(self, width: int, narrow: int) -> None:
         super().__init__()
         self.fc1, self.fc2 = nn.Conv2d(width, narrow, 1), nn.Conv2d(narrow, width, 1)
@@ -178,9 +193,16 @@ class Inverted(nn.Module):
 
 
 def test_nested_blocks_with_gates() -> None:
-    net = nn.Sequential(Unit(3, 8, 3, 2), Inverted(8, 8, 3, 1), Inverted(8, 16, 5, 2),
-                        Inverted(16, 16, 3, 1), Inverted(16, 24, 3, 2), nn.AdaptiveAvgPool2d(1),
-                        nn.Flatten(), nn.Linear(24, 5))
+    net = nn.Sequential(
+        Unit(3, 8, 3, 2),
+        Inverted(8, 8, 3, 1),
+        Inverted(8, 16, 5, 2),
+        Inverted(16, 16, 3, 1),
+        Inverted(16, 24, 3, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(24, 5),
+    )
     said = text(net)
     assert "inverted(k) = add( conv1-(4*k) bn silu conv3-(4*k)(groups=4*k) bn silu" in said
     assert "(groups=4*k) bn silu squeeze(k/2) conv1-k bn | id )" in said.replace("\n    ", " ")
@@ -192,7 +214,11 @@ class Dense(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(8 + 4 * n), nn.ReLU(), nn.Conv2d(8 + 4 * n, 4, 3, padding=1, bias=False))
+            nn.Sequential(
+                nn.BatchNorm2d(8 + 4 * n),
+                nn.ReLU(),
+                nn.Conv2d(8 + 4 * n, 4, 3, padding=1, bias=False),
+            )
             for n in range(4)
         )
         self.stem = nn.Conv2d(3, 8, 3, padding=1)
@@ -214,6 +240,8 @@ def test_dense_connections() -> None:
 
 
 class Shuffling(nn.Module):
+    """Half of the channels convolved, then both by turns."""
+
     def __init__(self) -> None:
         super().__init__()
         self.left = nn.Conv2d(4, 4, 1)
@@ -227,6 +255,8 @@ class Shuffling(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
+    """As torchvision writes it, channels last in between."""
+
     def __init__(self, depth: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(depth, depth, 7, padding=3, groups=depth)
@@ -353,8 +383,15 @@ class Attention(nn.Module):
 
 
 def test_what_cannot_be_expressed_is_opaque() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), Attention(8), nn.ReLU(),
-                        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        Attention(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
     found = recover(net, SMALL)
     assert str(found.network) == (
         "[16x16x3]\nconv3-8 relu add( conv1-24 opaque16-8(attention, learned=0) | id ) relu "
@@ -427,8 +464,20 @@ def test_the_module_is_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["alexnet", "lenet-caffe", "googlenet", "resnet20", "resnet18", "resnet20-b", "vgg11-lrn",
-             "bn-inception", "convnetjs-cifar10", "airbench", "zfnet"]
+    "name",
+    [
+        "alexnet",
+        "lenet-caffe",
+        "googlenet",
+        "resnet20",
+        "resnet18",
+        "resnet20-b",
+        "vgg11-lrn",
+        "bn-inception",
+        "convnetjs-cifar10",
+        "airbench",
+        "zfnet",
+    ],
 )
 def test_networks_of_the_zoo_come_back(name: str) -> None:
     network = zoo.read(name)

@@ -58,11 +58,9 @@ def said(found: Recovered) -> list[str]:
         lines += [f"  {step.name} of {step.met}, to {step.volume}" for step in found.opaque]
     else:
         counted = found.network.account().totals.parameters
-        same = "all" if counted == found.parameters else f"of {found.parameters:,}"
-        lines.append(
-            f"{counted:,} parameters, {same} of the source's; its outputs differ by "
-            f"{found.difference:.1g} of the largest at most"
-        )
+        same = "all" if counted == found.parameters else f"{found.parameters:,}"
+        off = f"within {found.difference:.1g} of the largest" if found.difference else "the same"
+        lines.append(f"{counted:,} parameters, {same} of the source's; outputs {off}")
     if found.unused:
         modules = sorted({name.rpartition(".")[0].split(".")[0] for name in found.unused})
         lines.append(

@@ -86,7 +86,7 @@ def references(items: list[Element]) -> Iterator[int]:
 class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.above = dominators(graph)
+        self.tree = dominators(graph)
         self.written: set[int] = set()
 
     def between(self, start: int, end: int) -> list[Element]:
@@ -98,7 +98,7 @@ class _Writer:
                 begin = [Reference(end)]
                 break
             node = self.graph.nodes[end]
-            before = self.above[end] if node.joins else node.inputs[0]
+            before = self.tree.above[end] if node.joins else node.inputs[0]
             way.append((end, before))
             end = before
         return begin + [self.one(each, before) for each, before in reversed(way)]

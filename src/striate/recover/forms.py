@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from striate.layers import BatchNorm, Conv, Layer, Opaque, Pair, Take
 from striate.layers.settings import settings_of
 from striate.recover.elements import Called, Element, Fork, Leaf, Reference
-from striate.tree import Block
 
 
 class NoBlock(Exception):

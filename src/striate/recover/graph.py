@@ -63,7 +63,7 @@ class Graph:
     """
 
     input: Volume
-    nodes: Mapping[int, Node]
+    nodes: dict[int, Node]
     output: int
     kinds: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,35 +89,44 @@ class Graph:
     def after(self, starts: Iterable[int]) -> set[int]:
         """All nodes that these lead to, and these."""
         wanted = set(starts)
-        wanted.update(i for i, node in self.nodes.items() if wanted.intersection(node.inputs))
         for index, node in self.nodes.items():
             if wanted.intersection(node.inputs):
                 wanted.add(index)
         return wanted
 
 
-def dominators(graph: Graph) -> dict[int, int]:
-    """For each node, the last one that every way to it leads through."""
-    depth, above = {INPUT: 0}, {INPUT: INPUT}
+class Tree(NamedTuple):
+    """For each node the one above it in a tree, and how far it is from the root."""
+
+    above: dict[int, int]
+    depth: dict[int, int]
+
+    def common(self, nodes: Iterable[int]) -> int:
+        """The nearest node that stands above all of these, or is one of them."""
+        first, *others = nodes
+        for other in others:
+            while first != other:
+                if self.depth[first] < self.depth[other]:
+                    first, other = other, first
+                first = self.above[first]
+        return first
+
+    def add(self, node: int, below: Iterable[int]) -> None:
+        """A node below the nearest that stands above all of these."""
+        self.above[node] = self.common(below)
+        self.depth[node] = self.depth[self.above[node]] + 1
+
+
+def dominators(graph: Graph) -> Tree:
+    """Above each node the last one that every way to it leads through."""
+    tree = Tree({INPUT: INPUT}, {INPUT: 0})
     for index, node in graph.nodes.items():
-        above[index] = common(node.inputs or (INPUT,), above, depth)
-        depth[index] = depth[above[index]] + 1
-    return above
-
-
-def common(nodes: Iterable[int], above: Mapping[int, int], depth: Mapping[int, int]) -> int:
-    """The nearest node that stands above all of these."""
-    first, *others = nodes
-    for other in others:
-        while first != other:
-            if depth[first] < depth[other]:
-                first, other = other, first
-            first = above[first]
-    return first
+        tree.add(index, node.inputs or (INPUT,))
+    return tree
 
 
 def simplified(graph: Graph) -> Graph:
-    """Without what the output does not need; chains of sums and concatenations as people write them.
+    """Without what the output does not need; sums and concatenations as people write them.
 
     A sum of sums is one sum, in the same order. A concatenation that begins as another one does
     begins with that one's volume (a DenseNet's layers all read all before them).

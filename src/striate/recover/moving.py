@@ -89,7 +89,7 @@ def _axes(trace: Tracer, rank: int, rest: Any, options: dict[str, Any]) -> tuple
     """Where each axis of the result comes from."""
     given = [*rest, *options.values()]
     if len(given) == 1 and isinstance(given[0], tuple | list):
-        given = list(given[0])
+        given = [*given[0]]
     if not all(isinstance(each, int) for each in given):
         raise Unknown
     given = [each % rank for each in given]
@@ -182,7 +182,7 @@ def _strided(trace: Tracer, input: Value, rows: Any, columns: Any) -> Value:
 @_named("pad")
 def _padded(trace: Tracer, input: Value, pad: Any, mode: str = "constant", value: Any = 0) -> Value:
     input.met(SPATIAL)
-    left, right, top, bottom, *others = [*pad, *[0] * (4 - len(pad))]
+    left, right, top, bottom, *others = list(pad) + [0] * (4 - len(pad))
     if mode != "constant" or value not in (0, None) or min(pad) < 0:
         raise Unknown
     if not any(pad):

@@ -1,11 +1,11 @@
 """A network recovered from someone else's model: its text, its weights, and what comes of them.
 
-    >>> from torch import nn
-    >>> from striate.recover import recover
-    >>> found = recover(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), (32, 32, 3))
-    >>> print(found.network)
-    [32x32x3]
-    conv3-8 relu
+>>> from torch import nn
+>>> from striate.recover import recover
+>>> found = recover(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), (32, 32, 3))
+>>> print(found.network)
+[32x32x3]
+conv3-8 relu
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def rebuilt(
     sizes = {name: each.numel() for name, each in tensors.items() if name in learned}
     graph = implied(without_unknown(simplified(graph), sizes))
     network, steps = written(graph, front)
-    used = frozenset().union(*(node.used for node in graph.nodes.values()))
+    used = frozenset[str]().union(*(node.used for node in graph.nodes.values()))
     found = Recovered(
         network,
         {},

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import takewhile
 
 from striate.layers import Opaque, Pair
-from striate.recover.graph import Graph, Node, common, dominators
+from striate.recover.graph import Graph, Node, Tree, dominators
 from striate.steps import INPUT
 
 END = -2  # what reads the output
@@ -32,59 +33,42 @@ def without_unknown(graph: Graph, sizes: Mapping[str, int]) -> Graph:
 
 def _region(graph: Graph, start: int) -> set[int]:
     """The smallest set of nodes around this one with one volume in and one out."""
-    above, below = dominators(graph), _enders(graph)
-    depth, height = _depths(above), _depths(below)
+    before, behind = dominators(graph), _followers(graph)
     readers = graph.readers()
     readers[graph.output].add(END)
     inside = {start}
     while True:
-        entries = {each for i in inside for each in graph.nodes[i].inputs} - inside
-        exits = {i for i in inside if readers[i] - inside}
         grown = set(inside)
-        first = common(entries, above, depth) if entries else INPUT
-        if len(entries) > 1 or (entries and graph.volume(first) is None):
+        entries = {each for i in inside for each in graph.nodes[i].inputs} - inside
+        first = before.common(entries) if entries else INPUT
+        if len(entries) > 1 or graph.volume(first) is None:
             while graph.volume(first) is None:
-                first = above[first]
-            grown |= (graph.after([first]) & graph.before(inside)) - {first, INPUT}
-        outside = {each for i in exits for each in readers[i] - inside}
+                first = before.above[first]
+            grown |= (graph.after([first]) & graph.before(inside)) - {first}
+        exits = {i for i in inside if readers[i] - inside}
         if len(exits) > 1 or any(graph.volume(i) is None for i in exits):
-            last = common([*outside, *exits], below, height) if outside else END
+            last = behind.common({each for i in exits for each in readers[i] - inside})
             while last != END and graph.volume(last) is None:
-                last = below[last]
+                last = behind.above[last]
             last = graph.output if last == END else last
             grown |= graph.before([last]) & graph.after(inside)
-        grown -= {INPUT}
+        grown.discard(INPUT)
         if grown == inside:
             return inside
         inside = grown
 
 
-def _enders(graph: Graph) -> dict[int, int]:
-    """For each node, the first one that every way from it leads through."""
+def _followers(graph: Graph) -> Tree:
+    """Above each node the first one that every way from it leads through."""
     readers = graph.readers()
     readers[graph.output].add(END)
-    below, height = {END: END}, {END: 0}
+    tree = Tree({END: END}, {END: 0})
     for index in [*reversed(graph.nodes), INPUT]:
-        below[index] = common(readers[index] or {END}, below, height)
-        height[index] = height[below[index]] + 1
-    return below
+        tree.add(index, readers[index] or {END})
+    return tree
 
 
-def _depths(above: Mapping[int, int]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for index in above:
-        way = [index]
-        while way[-1] not in found and above[way[-1]] != way[-1]:
-            way.append(above[way[-1]])
-        base = found.get(way[-1], 0)
-        for number, each in enumerate(reversed(way)):
-            found[each] = base + number
-    return found
-
-
-def _closed(
-    graph: Graph, inside: set[int], start: int, sizes: Mapping[str, int]
-) -> Graph:
+def _closed(graph: Graph, inside: set[int], start: int, sizes: Mapping[str, int]) -> Graph:
     """The graph with one opaque node in the place of a region."""
     readers = graph.readers()
     readers[graph.output].add(END)
@@ -94,8 +78,9 @@ def _closed(
     volume = graph.volume(last)
     if volume is None:
         raise ValueError("the network gives no volume")
-    used = frozenset().union(*(graph.nodes[each].used for each in members))
-    path = _shared([graph.nodes[each].path for each in members])
+    used = frozenset[str]().union(*(graph.nodes[each].used for each in members))
+    ways = zip(*(graph.nodes[each].path for each in members), strict=False)
+    path = tuple(way[0] for way in takewhile(lambda way: len(set(way)) == 1, ways))
     layer = Opaque(
         extent=Pair(volume.height, volume.width),
         depth=volume.depth,
@@ -107,24 +92,6 @@ def _closed(
         i: node if i == last else n for i, n in graph.nodes.items() if i not in inside or i == last
     }
     return replace(graph, nodes=nodes)
-
-
-def _shared(paths: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """What all paths begin with."""
-    shared = paths[0]
-    for path in paths:
-        same = sum(1 for _ in _while_equal(shared, path))
-        shared = shared[:same]
-    return shared
-
-
-def _while_equal(first: tuple[str, ...], second: tuple[str, ...]) -> list[str]:
-    found = []
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        found.append(one)
-    return found
 
 
 def _name(graph: Graph, path: tuple[str, ...], node: Node) -> str:

@@ -76,7 +76,7 @@ class Numbers:
 
     def _free(self, role: str) -> str:
         letters = LETTERS.get(role, OTHERS)
-        names = [*letters, *(f"{letters[0]}{n}" for n in range(2, 100))]
+        names: list[str] = [*letters, *(f"{letters[0]}{n}" for n in range(2, 100))]
         return next(each for each in names if each not in self.parameters)
 
     def declared(self) -> tuple[Parameter, ...]:
@@ -153,11 +153,13 @@ class Saying:
         filters, stride = next(self.numbers), next(self.numbers)
         if not next(self.projects):
             return Word("id")
-        return Word("shortcut", canonical("shortcut", {"filters": filters, "stride": _pair(stride)}))
+        return Word(
+            "shortcut", canonical("shortcut", {"filters": filters, "stride": _pair(stride)})
+        )
 
     def _word(self, layer: Layer) -> Word:
         given: dict[str, object] = {}
-        for name, value, role in numbers_of(layer):
+        for name, value, _ in numbers_of(layer):
             if isinstance(value, Slot):
                 number = self._number(value.value)
                 given[name] = _pair(number) if isinstance(getattr(layer, name), Pair) else number

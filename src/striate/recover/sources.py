@@ -61,7 +61,7 @@ def _timm(name: str) -> Found:
         raise StriateError(f"timm has no {name!r}: {nearest(name, timm.list_models())}")
     module = timm.create_model(name, pretrained=False)
     said = getattr(module, "pretrained_cfg", {}).get("input_size")
-    return Found(module, Volume(*said[1:], said[0]) if said else None)
+    return Found(module, Volume(said[1], said[2], said[0]) if said else None)
 
 
 def _torchvision(name: str) -> Found:
@@ -87,9 +87,11 @@ def _function_of(package: str) -> Callable[[str], Found]:
         try:
             made = home if isinstance(home, nn.Module) else home()
         except Exception as reason:
-            raise StriateError(f"{package}:{name}() fails: {type(reason).__name__}: {reason}") from reason
+            raise StriateError(
+                f"{package}:{name}() fails: {type(reason).__name__}: {reason}"
+            ) from reason
         if not isinstance(made, nn.Module):
-            raise StriateError(f"{package}:{name} gives a {type(made).__name__}, no PyTorch module")
+            raise StriateError(f"{package}:{name} gives {made!r:.80}, which is no PyTorch module")
         return Found(made, None)
 
     return found
@@ -104,7 +106,11 @@ def _imported(module: str, package: str) -> Any:
     except ModuleNotFoundError as reason:
         root = package.split(".")[0]
         if reason.name and reason.name.split(".")[0] == root:
-            raise StriateError(f"{package} is not here: pip install {root}, or mind the spelling") from None
+            raise StriateError(
+                f"{package} is not here: pip install {root}, or mind the spelling"
+            ) from None
         raise StriateError(f"{package} cannot be imported: {reason}") from reason
     except Exception as reason:
-        raise StriateError(f"{package} cannot be imported: {type(reason).__name__}: {reason}") from reason
+        raise StriateError(
+            f"{package} cannot be imported: {type(reason).__name__}: {reason}"
+        ) from reason

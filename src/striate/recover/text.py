@@ -56,7 +56,7 @@ def _outer(found: list[Element]) -> list[int]:
 
 
 def _checked(graph: Graph, found: list[Element]) -> list[int | None]:
-    """For each element the node whose volume is said after it: where height and width change next."""
+    """For each element the node whose volume is said after it: where the size changes next."""
     last: list[int] = []
     at = INPUT
     for each in found:

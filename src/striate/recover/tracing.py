@@ -70,8 +70,11 @@ class Tracer(TorchFunctionMode):
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, fake: FakeTensorMode) -> Graph:
-        tensors = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
-        faked = {name: fake.from_tensor(each) for name, each in tensors.items()}
+        tensors: dict[str, Tensor] = {
+            **dict(self.module.named_parameters()),
+            **dict(self.module.named_buffers()),
+        }
+        faked: dict[str, Tensor] = {name: fake.from_tensor(each) for name, each in tensors.items()}
         for name, each in faked.items():
             self.know(each, Constant(name, tuple(each.shape)))
         kind = next((p.dtype for p in self.module.parameters()), torch.float32)
@@ -173,13 +176,11 @@ class Tracer(TorchFunctionMode):
     def _value(self, tensor: Tensor) -> Value | Constant:
         return self.known.get(id(tensor), Constant("", tuple(tensor.shape)))
 
-    def constants(
-        self, name: str, met: list[Value | Constant], results: list[Tensor]
-    ) -> None:
-        """Tensors that do not depend on the image; one that is a parameter in another shape is it."""
+    def constants(self, name: str, met: list[Value | Constant], results: list[Tensor]) -> None:
+        """Tensors that no image makes; one that is a parameter in another shape is that one."""
         only = met[0] if len(met) == 1 else None
         same = isinstance(only, Constant) and name in RESHAPES
-        used = frozenset().union(*(each.used for each in met if isinstance(each, Constant)))
+        used = frozenset[str]().union(*(each.used for each in met if isinstance(each, Constant)))
         for each in results:
             shape = tuple(each.shape)
             label = only.name if same and isinstance(only, Constant) else ""
@@ -191,7 +192,7 @@ class Tracer(TorchFunctionMode):
         if shape[:1] == (IMAGES,) and len(shape) in (2, 4):
             volume = Volume(*shape[2:], shape[1]) if len(shape) == 4 else Volume(1, 1, shape[1])
         values = [each for each in met if isinstance(each, Value)]
-        used = frozenset().union(*(each.used for each in met if isinstance(each, Constant)))
+        used = frozenset[str]().union(*(each.used for each in met if isinstance(each, Constant)))
         node = Node(
             None,
             tuple(dict.fromkeys(each.node for each in values)),

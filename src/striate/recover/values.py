@@ -1,4 +1,4 @@
-"""What a tensor is while a module is traced: a node's volume in some order of axes, or a constant."""
+"""What a tensor is while a module is traced: a volume in some order of axes, or a constant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows as PyTorch and ONNX state them, as layers with the padding and rounding that they need."""
+"""Windows as PyTorch and ONNX state them, as layers with their padding and rounding."""
 
 from __future__ import annotations
 
@@ -109,7 +109,9 @@ def pool_layer(
     if size == met[:2] and pad == (0, 0) and plain:
         return kind()
     layer = kind(
-        kernel=size, stride=None if step == size else step, pad=None if pad == (0, 0) else pad,
+        kernel=size,
+        stride=None if step == size else step,
+        pad=None if pad == (0, 0) else pad,
         **options,
     )
     return cast(Pool, rounded(layer, met, ceil))
