@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import Run
 from onnx import TensorProto, helper, numpy_helper
-from shipped import model_of
 
-from striate import read
-from striate.errors import StriateError
 from striate.layers import Volume
 from striate.recover.onnx import recovered_file
-from striate.ship.about import written
-from striate.ship.onnx_graph import to_onnx
 
 CHANCE = np.random.default_rng(0)
 Node = Any

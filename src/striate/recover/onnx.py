@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from torch import Tensor
 
 from striate.errors import StriateError
-from striate.foreign import session_of, short
+from striate.foreign import session_of
 from striate.layers import Volume
 from striate.recover.onnx_beginning import Beginning, begun
 from striate.recover.onnx_folding import Array, Live, read
@@ -43,12 +43,12 @@ def recovered_file(path: Path, input: Volume | None = None) -> Recovered:
     live, start = begun(file, input)
     naming = Naming(file.model.producer_name == PRODUCER)
     calls = fused(replace(live, calls=start.calls))
-    tracer = OnnxTracer(live, calls, naming)
+    tracer = OnnxTracer(live, calls, start, naming)
     try:
-        graph = tracer.run(start.name, start.value)
+        graph, given = tracer.run()
         learned = _learned(tracer, start)
         tensors = {name: _tensor(live.arrays[name]) for name in _used(tracer) | learned}
-        answers = _answers(live, start, tracer.given)
+        answers = _answers(live, start, given)
         found = rebuilt(graph, tensors, learned, answers, {"name": _title(path)})
     except RecursionError:
         raise StriateError(f"{path} is nested too deeply to be written down") from None
@@ -79,14 +79,17 @@ def _used(tracer: OnnxTracer) -> set[str]:
 
 
 def _learned(tracer: OnnxTracer, start: Beginning) -> set[str]:
-    """The names of what a file's author learned: floating-point values, several of them."""
-    kept, found = set(), set()
-    for node in tracer.nodes.values():
-        kept.update(each.name for name, each in node.weights.items() if name in KEPT)
-        found.update(node.used)
+    """The names of what a file's author learned: of layers, of what has none, and what none reads."""
     live = tracer.live
-    origins = {each for name in found | start.read for each in live.origins.get(name, ())}
-    found |= {name for name in live.file.arrays if name not in origins}
+    kept = {
+        each.name
+        for node in tracer.nodes.values()
+        for name, each in node.weights.items()
+        if name in KEPT
+    }
+    met = {name for call in live.calls for name in read(call)} | set(start.read)
+    origins = {each for name in met for each in live.origins.get(name, ())}
+    found = _used(tracer) | (live.file.arrays.keys() - origins)
     return {name for name in found - kept if _several(live.arrays[name])}
 
 

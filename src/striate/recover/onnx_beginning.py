@@ -41,6 +41,10 @@ class Beginning:
     skipped: list[Call] = field(default_factory=list)
 
     @property
+    def volume(self) -> Volume:
+        return self.value.met(SPATIAL, LAST, FLAT)
+
+    @property
     def read(self) -> frozenset[str]:
         """What the calls that are skipped read."""
         return frozenset(name for call in self.skipped for name in read(call))

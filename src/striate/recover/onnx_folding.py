@@ -26,7 +26,8 @@ COMPUTED = 2**28  # values of all constants that are computed
 # What is computed where it does not depend on the image. None reads files, loops or draws numbers.
 CONSTANT = frozenset(
     [
-        *("Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Clip", "Concat", "Constant", "Cos"),
+        *("Abs", "Add", "And", "BatchNormalization", "Cast", "CastLike", "Ceil", "Clip", "Concat"),
+        *("Constant", "Cos"),
         *("ConstantOfShape", "Div", "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather"),
         *("Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max"),
         *("Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad", "Pow", "Range", "Reciprocal"),
@@ -42,7 +43,7 @@ class Call:
     """A node: an operator, what it is called on, and its attributes.
 
     Attributes:
-        node: its message; None for what stands for several nodes.
+        node: its message; of what stands for several nodes, that of the last.
     """
 
     operator: str

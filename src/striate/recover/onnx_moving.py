@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate import layers
-from striate.layers import Pair
 from striate.recover.operations import OPERATIONS, require
 from striate.recover.values import LAST, SPATIAL, Constant, Unknown, Value
 
@@ -26,6 +24,11 @@ def _named(*names: str) -> Callable[[Any], Any]:
         return operator
 
     return register
+
+
+def pytorch(name: str, *given: Any, **named: Any) -> Any:
+    """What a function of PyTorch's comes to, which does the same."""
+    return OPERATIONS[name](*given, **named)
 
 
 def plain(number: float) -> float:
@@ -57,23 +60,23 @@ def _same(trace: OnnxTracer, call: Call, input: Value, *like: Any) -> Value:
 
 @_named("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def _reshaped(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> Value:
-    return OPERATIONS["reshape"](trace, input)  # type: ignore[return-value, arg-type]
+    return pytorch("reshape", trace, input)
 
 
 @_named("Transpose")
 def _transposed(trace: OnnxTracer, call: Call, input: Value) -> Value:
     axes = call.get("perm") or list(range(len(trace.shapes[0])))[::-1]
-    return OPERATIONS["permute"](trace, input, *axes)  # type: ignore[return-value, arg-type]
+    return pytorch("permute", trace, input, *axes)
 
 
 @_named("Expand")
 def _expanded(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> Value:
-    return OPERATIONS["expand"](trace, input)  # type: ignore[return-value, arg-type]
+    return pytorch("expand", trace, input)
 
 
 @_named("Split")
 def _split(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> list[Value]:
-    return OPERATIONS["split"](trace, input, None, call.get("axis", 0))  # type: ignore[return-value, arg-type]
+    return pytorch("split", trace, input, None, call.get("axis", 0))
 
 
 @_named("Slice")
@@ -90,14 +93,14 @@ def _sliced(trace: OnnxTracer, call: Call, input: Value, *given: Any) -> Value:
     for side, each in enumerate(index):
         if each.indices(2**31)[:2] == (0, 2**31) and each.step in (None, 1):
             index[side] = slice(None)
-    return OPERATIONS["__getitem__"](trace, input, tuple(index))  # type: ignore[return-value, arg-type]
+    return pytorch("__getitem__", trace, input, tuple(index))
 
 
 @_named("Gather")
 def _gathered(trace: OnnxTracer, call: Call, input: Value, index: Constant) -> Value:
     require(call.get("axis", 0) == 1, len(index.shape) == 1)
     parts = (slice(None), wholes(trace, index))
-    return OPERATIONS["__getitem__"](trace, input, parts)  # type: ignore[return-value, arg-type]
+    return pytorch("__getitem__", trace, input, parts)
 
 
 @_named("Pad")
@@ -123,7 +126,7 @@ def _padded(
     (images, before, top, left), (further, new, bottom, right) = around
     require(images == further == before == 0)
     sides = (left, right, top, bottom, 0, new)
-    padded: Value = OPERATIONS["pad"](trace, input.ordered(SPATIAL), sides)  # type: ignore[assignment, arg-type]
+    padded: Value = pytorch("pad", trace, input.ordered(SPATIAL), sides)
     return padded.ordered(order)
 
 
@@ -145,4 +148,4 @@ def _resized(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> Value:
     else:
         require(mode == "linear", half, not call.get("antialias", 0))
         method = "bilinear"
-    return OPERATIONS["interpolate"](trace, input, mode=method)  # type: ignore[return-value, arg-type]
+    return pytorch("interpolate", trace, input, mode=method)

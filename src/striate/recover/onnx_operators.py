@@ -11,10 +11,10 @@ import numpy as np
 from striate import layers
 from striate.layers import Pair
 from striate.recover.graph import Weight
-from striate.recover.onnx_moving import MOVING, number, plain, wholes
-from striate.recover.operations import OPERATIONS, require, valuewise
-from striate.recover.values import FLAT, LAST, SPATIAL, Constant, Unknown, Value
+from striate.recover.onnx_moving import MOVING, number, plain, pytorch, wholes
 from striate.recover.onnx_windows import fitted, padding
+from striate.recover.operations import require, valuewise
+from striate.recover.values import FLAT, LAST, SPATIAL, Constant, Unknown, Value
 
 if TYPE_CHECKING:
     from striate.recover.onnx_folding import Call
@@ -85,7 +85,7 @@ def _deconv(
         extra.append(side - ((size - 1) * step - 2 * pad + apart * (kernel - 1) + 1))
     groups = call.get("group", 1)
     operation = OPERATIONS["conv_transpose2d"]
-    return operation(trace, input, weight, bias, stride, (top, left), extra, groups, dilation)  # type: ignore[return-value, arg-type]
+    return operation(trace, input, weight, bias, stride, (top, left), extra, groups, dilation)
 
 
 @named("MaxPool")
@@ -134,14 +134,14 @@ def _pool(
 @named("GlobalAveragePool", "GlobalMaxPool")
 def _whole(trace: OnnxTracer, call: Call, input: Value) -> Value:
     name = "mean" if call.operator == "GlobalAveragePool" else "amax"
-    return OPERATIONS[name](trace, input, (2, 3), True)  # type: ignore[return-value, arg-type]
+    return pytorch(name, trace, input, (2, 3), True)
 
 
 @named("ReduceMean", "ReduceMax")
 def _reduced(trace: OnnxTracer, call: Call, input: Value, axes: Constant | None = None) -> Value:
     name = "mean" if call.operator == "ReduceMean" else "amax"
     found = wholes(trace, axes if axes is not None else call.get("axes"))
-    return OPERATIONS[name](trace, input, found, bool(call.get("keepdims", 1)))  # type: ignore[return-value, arg-type]
+    return pytorch(name, trace, input, found, bool(call.get("keepdims", 1)))
 
 
 # -- layers that see everything
@@ -167,7 +167,7 @@ def _matmul(trace: OnnxTracer, call: Call, input: Value, weight: Constant) -> Va
 
 
 def _linear(trace: OnnxTracer, input: Value, weight: Constant, bias: Constant | None) -> Value:
-    return OPERATIONS["linear"](trace, input, weight, bias)  # type: ignore[return-value, arg-type]
+    return pytorch("linear", trace, input, weight, bias)
 
 
 @named("RadialBasis")
@@ -199,28 +199,28 @@ for _name, _layer in {
 @named("Swish")
 def _silu(trace: OnnxTracer, call: Call, input: Value) -> Value:
     require(call.get("alpha", 1) == 1)
-    return valuewise(trace, layers.Silu(), input)  # type: ignore[arg-type]
+    return valuewise(trace, layers.Silu(), input)
 
 
 @named("HardSigmoid")
 def _hardsigmoid(trace: OnnxTracer, call: Call, input: Value) -> Value:
     require(abs(call.get("alpha", 0.2) - 1 / 6) < 1e-6, call.get("beta", 0.5) == 0.5)
-    return valuewise(trace, layers.HardSigmoid(), input)  # type: ignore[arg-type]
+    return valuewise(trace, layers.HardSigmoid(), input)
 
 
 @named("LeakyRelu")
 def _leaky(trace: OnnxTracer, call: Call, input: Value) -> Value:
-    return valuewise(trace, layers.LeakyRelu(slope=plain(call.get("alpha", 0.01))), input)  # type: ignore[arg-type]
+    return valuewise(trace, layers.LeakyRelu(slope=plain(call.get("alpha", 0.01))), input)
 
 
 @named("Elu")
 def _elu(trace: OnnxTracer, call: Call, input: Value) -> Value:
-    return valuewise(trace, layers.Elu(alpha=plain(call.get("alpha", 1.0))), input)  # type: ignore[arg-type]
+    return valuewise(trace, layers.Elu(alpha=plain(call.get("alpha", 1.0))), input)
 
 
 @named("Gelu")
 def _gelu(trace: OnnxTracer, call: Call, input: Value) -> Value:
-    return OPERATIONS["gelu"](trace, input, call.get("approximate", "none"))  # type: ignore[return-value, arg-type]
+    return pytorch("gelu", trace, input, call.get("approximate", "none"))
 
 
 @named("ScaledTanh")
@@ -228,7 +228,7 @@ def _scaled_tanh(trace: OnnxTracer, call: Call, input: Value) -> Value:
     slope = call.get("slope")
     slope = 2 / 3 if abs(slope - 2 / 3) < 1e-7 else plain(slope)
     layer = layers.ScaledTanh(amplitude=plain(call.get("amplitude")), slope=slope)
-    return valuewise(trace, layer, input)  # type: ignore[arg-type]
+    return valuewise(trace, layer, input)
 
 
 @named("Softmax")
@@ -236,7 +236,7 @@ def _softmax(trace: OnnxTracer, call: Call, input: Value) -> Value:
     old = trace.live.file.opsets.get("", 1) < 13  # then over all axes from this one on
     axis = call.get("axis", 1 if old else -1)
     require(not old or len(trace.shapes[0]) == 2)
-    return OPERATIONS["softmax"](trace, input, axis)  # type: ignore[return-value, arg-type]
+    return pytorch("softmax", trace, input, axis)
 
 
 @named("Dropout")
@@ -251,7 +251,7 @@ def _dropout(
     require(training is None or not trace.array(training).any())
     require(not any(trace.readers.get(name) for name in call.outputs[1:]))
     share = call.get("ratio", 0.5) if ratio is None else number(trace, ratio)
-    found = valuewise(trace, layers.Dropout(probability=plain(share)), input)  # type: ignore[arg-type]
+    found = valuewise(trace, layers.Dropout(probability=plain(share)), input)
     return [found] * len(trace.shapes)
 
 
@@ -269,8 +269,9 @@ def _batchnorm(
     variance: Constant,
 ) -> Value:
     require(not call.get("training_mode", 0))
-    return OPERATIONS["batch_norm"](  # type: ignore[return-value]
-        trace,  # type: ignore[arg-type]
+    return pytorch(
+        "batch_norm",
+        trace,
         input,
         mean,
         variance,
@@ -289,7 +290,7 @@ def _layernorm(
     rank = len(trace.shapes[0])
     require(call.get("axis", -1) % rank == rank - 1)
     shape, epsilon = trace.shapes[0][-1:], plain(call.get("epsilon", 1e-5))
-    return OPERATIONS["layer_norm"](trace, input, shape, weight, bias, epsilon)  # type: ignore[return-value, arg-type]
+    return pytorch("layer_norm", trace, input, shape, weight, bias, epsilon)
 
 
 @named("GroupNormalization")
@@ -298,7 +299,7 @@ def _groupnorm(
 ) -> Value:
     require(weight.size == bias.size == input.met(SPATIAL).depth)
     groups, epsilon = call.get("num_groups"), plain(call.get("epsilon", 1e-5))
-    return OPERATIONS["group_norm"](trace, input, groups, weight, bias, epsilon)  # type: ignore[return-value, arg-type]
+    return pytorch("group_norm", trace, input, groups, weight, bias, epsilon)
 
 
 @named("LRN")
@@ -323,19 +324,19 @@ def _add(trace: OnnxTracer, call: Call, first: Any, *others: Any) -> Value:
         if isinstance(constant, Constant):
             first = _biased(trace, call, value, constant)
         else:
-            first = OPERATIONS["add"](trace, first, other)  # type: ignore[arg-type]
-    return first  # type: ignore[no-any-return]
+            first = pytorch("add", trace, first, other)
+    return first
 
 
 def _biased(trace: OnnxTracer, call: Call, input: Value, bias: Constant) -> Value:
     """A constant that is added is the bias of the layer right before, if that has none."""
-    node = trace.nodes.get(input.node)
-    require(node is not None, trace.alone(input), len(call.inputs) == 2)
-    assert node is not None and node.volume is not None
-    layer, volume = node.layer, node.volume
-    require(isinstance(layer, layers.Conv | layers.Deconv | layers.FullyConnected))
-    require(layer.bias == "no")  # type: ignore[union-attr]
-    own = trace.own(bias)
+    node = trace.nodes[input.node]
+    layer, volume = node.layer, input.met(SPATIAL, LAST, FLAT)
+    require(trace.alone(input), len(call.inputs) == 2)
+    if not isinstance(layer, layers.Conv | layers.Deconv | layers.FullyConnected):
+        raise Unknown
+    require(layer.bias == "no")
+    own = trace.weight(bias)
     shape = (1,) * (len(input.shape()) - len(bias.shape)) + bias.shape[-len(input.shape()) :]
     channels = {SPATIAL: (volume.depth, 1, 1), LAST: (1, 1, volume.depth), FLAT: (volume.depth,)}
     if bias.size == volume.depth and shape == channels[input.order]:
@@ -347,10 +348,7 @@ def _biased(trace: OnnxTracer, call: Call, input: Value, bias: Constant) -> Valu
         weights = {"conv.weight": node.weights["weight"], "point.bias": Weight(own.name)}
     used = node.used | {own.name}
     trace.nodes[input.node] = replace(
-        node,
-        layer=replace(layer, bias=said),
-        weights=weights,
-        used=used,  # type: ignore[call-arg, type-var]
+        node, layer=replace(layer, bias=said), weights=weights, used=used
     )
     return input
 
@@ -361,16 +359,16 @@ def _multiply(trace: OnnxTracer, call: Call, first: Any, second: Any) -> Value:
     for n, each in enumerate(given):
         if isinstance(each, Constant) and (value := number(trace, each)) is not None:
             given[n] = value
-    return OPERATIONS["mul"](trace, *given)  # type: ignore[return-value, arg-type]
+    return pytorch("mul", trace, *given)
 
 
 @named("Div")
 def _divide(trace: OnnxTracer, call: Call, first: Value, second: Constant) -> Value:
     value = number(trace, second)
     require(value is not None)
-    return OPERATIONS["div"](trace, first, value)  # type: ignore[return-value, arg-type]
+    return pytorch("div", trace, first, value)
 
 
 @named("Concat")
 def _concat(trace: OnnxTracer, call: Call, *given: Value) -> Value:
-    return OPERATIONS["cat"](trace, list(given), call.get("axis"))  # type: ignore[return-value, arg-type]
+    return pytorch("cat", trace, list(given), call.get("axis"))
