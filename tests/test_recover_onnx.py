@@ -1,4 +1,4 @@
-"""Networks recovered from ONNX files: operators against ONNX Runtime, our own exports, hostile files."""
+"""Networks recovered from ONNX files: each operator, our own exports, hostile files."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def file(tmp_path: Path) -> Callable[..., Path]:
 
 
 def body(path: Path, input: Volume | None = None) -> str:
-    """The text of a file's network in one line, without front matter and checks, all of it whole."""
+    """The text of a file, in one line, without front matter and checks; it came back whole."""
     found = recovered_file(path, input)
     assert found.whole, (str(found.network), found.difference, found.parameters)
     text = str(found.network).rpartition("---\n")[2]

@@ -24,9 +24,9 @@ from striate.layers import Opaque, Volume
 from striate.network import Network
 from striate.recover.elements import implied
 from striate.recover.graph import Graph, simplified
+from striate.recover.pytorch.tracing import traced
 from striate.recover.regions import without_unknown
 from striate.recover.text import written
-from striate.recover.tracing import traced
 from striate.steps import Step
 
 IMAGES = 2  # that outputs are compared on

@@ -90,6 +90,8 @@ class Numbers:
 
 def _multiple(values: tuple[int, ...], base: tuple[int, ...]) -> int:
     """By what whole number the values are larger than others, all of them; 0 where by none."""
+    if values == base:
+        return 1
     factor = values[0] // base[0] if base[0] else 0
     same = all(v == factor * b for v, b in zip(values, base, strict=True))
     return factor if same else 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
@@ -170,7 +171,7 @@ def _bytes(tensor: Any) -> int:
     kind = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
     if kind.hasobject or "int4" in kind.name or "int2" in kind.name or "float4" in kind.name:
         raise ValueError(f"{tensor.name} is of a type that is not read")
-    return math.prod(tensor.dims) * kind.itemsize
+    return int(math.prod(tensor.dims) * kind.itemsize)
 
 
 def _output(graph: Any) -> tuple[str, tuple[str, ...]]:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from striate.errors import Misfit
-from striate.layers import AvgPool, Conv, Pad, Pair, Pool, Volume, Window
-from striate.recover.values import Unknown
+from striate.layers import AvgPool, Conv, MaxPool, Pad, Pair, Pool, Volume, Window
+from striate.recover.values import SPATIAL, Constant, Unknown, Value
 from striate.recover.windows import _plainly_padded
 
 if TYPE_CHECKING:
-    from striate.recover.onnx_folding import Call
+    from striate.recover.onnx.calls import Call
+    from striate.recover.onnx.tracing import OnnxTracer
 
 Sides = tuple[int, int, int, int]  # above, on the left, below, on the right
 
@@ -69,12 +70,26 @@ def _plain(layer: Window, met: Volume) -> Window:
     if isinstance(layer, Conv):
         return _plainly_padded(layer, met)
     unpadded = layer.pad == (0, 0)
-    alone = layer.dilation == (1, 1) and type(layer).kind in ("maxpool", "avgpool")
+    alone = layer.dilation == (1, 1) and isinstance(layer, MaxPool | AvgPool)
     if alone and unpadded and layer.kernel == met[:2]:
-        return type(layer)()  # type: ignore[call-arg]
-    same = layer.stride == layer.kernel
-    return replace(
-        layer,
-        pad=None if unpadded else layer.pad,
-        stride=None if same else layer.stride,  # type: ignore[arg-type]
-    )
+        return type(layer)()
+    if unpadded:
+        layer = replace(layer, pad=None)
+    if isinstance(layer, Pool) and layer.stride == layer.kernel:
+        layer = replace(layer, stride=None)
+    return layer
+
+
+def sliding(
+    trace: OnnxTracer,
+    call: Call,
+    input: Value,
+    layer: Window,
+    weights: dict[str, Constant | None] | None = None,
+) -> Value:
+    """A layer that slides, and the padding that it needs before it."""
+    met = input.met(SPATIAL)
+    found, around = fitted(layer, met, padding(call, layer, met), Pair(*trace.shapes[0][2:]))
+    if around is not None:
+        input = trace.spatial(trace.add(around, [input]))
+    return trace.spatial(trace.add(found, [input], weights))

@@ -17,12 +17,12 @@ from torch import Tensor
 from striate.errors import StriateError
 from striate.foreign import session_of
 from striate.layers import Volume
-from striate.recover.onnx_beginning import Beginning, begun
-from striate.recover.onnx_folding import Array, Live, read
-from striate.recover.onnx_naming import Naming
-from striate.recover.onnx_opening import opened
-from striate.recover.onnx_patterns import fused
-from striate.recover.onnx_tracing import KEPT, OnnxTracer
+from striate.recover.onnx.beginning import Beginning, begun
+from striate.recover.onnx.calls import Live, read
+from striate.recover.onnx.naming import Naming
+from striate.recover.onnx.opening import Array, opened
+from striate.recover.onnx.patterns import fused
+from striate.recover.onnx.tracing import KEPT, OnnxTracer
 from striate.recover.recovery import Recovered, rebuilt
 from striate.recover.values import FLAT, LAST, Value
 
@@ -79,7 +79,7 @@ def _used(tracer: OnnxTracer) -> set[str]:
 
 
 def _learned(tracer: OnnxTracer, start: Beginning) -> set[str]:
-    """The names of what a file's author learned: of layers, of what has none, and what none reads."""
+    """What was learned: what layers read, what is in the place of some, and what nothing reads."""
     live = tracer.live
     kept = {
         each.name
@@ -134,8 +134,8 @@ def _cut(live: Live, start: Beginning) -> bytes:
         for name in names
         if name in live.arrays
     ]
-    input = helper.make_value_info(start.name, live.types[start.name])
-    output = helper.make_value_info(live.file.output, live.types[live.file.output])
+    ends = {name: live.types[name] for name in (start.name, live.file.output)}
+    input, output = (helper.make_value_info(name, kind) for name, kind in ends.items() if kind)
     graph = helper.make_graph(nodes, "cut", [input], [output], constants)
     whole = live.file.model
     model = helper.make_model(

@@ -23,7 +23,7 @@ from striate.layers import Identity, Volume
 from striate.layers.settings import BadSetting
 from striate.recover.graph import Graph
 from striate.recover.noting import Notes
-from striate.recover.operations import OPERATIONS
+from striate.recover.pytorch.registry import OPERATIONS
 from striate.recover.values import FLAT, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 

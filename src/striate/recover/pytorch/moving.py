@@ -5,35 +5,24 @@ Most are no layer: they only say in which order the axes of the same volume stan
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from striate import layers
 from striate.layers import Pair
+from striate.recover.pytorch.registry import named
 from striate.recover.values import FLAT, GROUPED, LAST, LINE, SHUFFLED, SPATIAL, Unknown, Value
 
 if TYPE_CHECKING:
-    from striate.recover.tracing import Tracer
-
-MOVING: dict[str, Callable[..., Value | list[Value]]] = {}
+    from striate.recover.pytorch.tracing import Tracer
 
 
-def _named(*names: str) -> Callable[[Any], Any]:
-    def register(operation: Any) -> Any:
-        for name in names:
-            MOVING[name] = operation
-        return operation
-
-    return register
-
-
-@_named("contiguous", "clone", "detach", "to", "float", "type_as", "alias", "__get__", "type")
+@named("contiguous", "clone", "detach", "to", "float", "type_as", "alias", "__get__", "type")
 def _same(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     input.check(trace.shapes[0])
     return input
 
 
-@_named("view", "reshape", "flatten", "unsqueeze", "squeeze", "unflatten", "view_as")
+@named("view", "reshape", "flatten", "unsqueeze", "squeeze", "unflatten", "view_as")
 def _reshaped(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     """The same values in another shape: what it is can be told from the shape alone."""
     shape, volume = trace.shapes[0][1:], input.volume
@@ -67,7 +56,7 @@ def _reshaped(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     raise Unknown
 
 
-@_named("permute", "transpose", "swapaxes", "movedim", "moveaxis")
+@named("permute", "transpose", "swapaxes", "movedim", "moveaxis")
 def _permuted(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     """Two orders are told by the shape alone only where the sides differ, so axes are followed."""
     volume = input.met(SPATIAL, LAST, GROUPED, SHUFFLED)
@@ -102,7 +91,7 @@ def _axes(trace: Tracer, rank: int, rest: Any, options: dict[str, Any]) -> tuple
     raise Unknown
 
 
-@_named("expand", "expand_as", "broadcast_to")
+@named("expand", "expand_as", "broadcast_to")
 def _stretched(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     volume = input.met(SPATIAL)
     shape = trace.shapes[0]
@@ -111,7 +100,7 @@ def _stretched(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value
     return Value(input.node, SPATIAL, volume, stretched=shape[2:] != (1, 1))
 
 
-@_named("chunk", "split", "tensor_split", "split_with_sizes", "unsafe_chunk")
+@named("chunk", "split", "tensor_split", "split_with_sizes", "unsafe_chunk")
 def _parts(
     trace: Tracer, input: Value, sizes: Any = None, dim: int = 0, **options: Any
 ) -> list[Value]:
@@ -136,7 +125,7 @@ def _slice(trace: Tracer, input: Value, first: int, stop: int) -> Value:
     return trace.spatial(node).ordered(input.order)
 
 
-@_named("__getitem__")
+@named("__getitem__")
 def _got(trace: Tracer, input: Value, index: Any) -> Value:
     """Channels from one to another, listed channels, every second row and column, new axes."""
     parts = list(index) if isinstance(index, tuple) else [index]
@@ -179,7 +168,7 @@ def _strided(trace: Tracer, input: Value, rows: Any, columns: Any) -> Value:
     return trace.spatial(trace.add(layer, [input]))
 
 
-@_named("pad")
+@named("pad")
 def _padded(trace: Tracer, input: Value, pad: Any, mode: str = "constant", value: Any = 0) -> Value:
     input.met(SPATIAL)
     left, right, top, bottom, *others = list(pad) + [0] * (4 - len(pad))

@@ -1,4 +1,4 @@
-"""Where the network of an ONNX file begins: its input's volume, and what prepares images before it."""
+"""Where the network of an ONNX file begins: its input, after what prepares images for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from onnx import TensorProto, TypeProto, helper
 
 from striate.errors import StriateError
 from striate.layers import Volume
-from striate.recover.onnx_folding import Call, Live, folded, read
-from striate.recover.onnx_opening import Opened
+from striate.recover.onnx.calls import Call, Live, read
+from striate.recover.onnx.constants import folded
+from striate.recover.onnx.opening import Opened
 from striate.recover.values import FLAT, LAST, SPATIAL, Value
 from striate.steps import INPUT
 

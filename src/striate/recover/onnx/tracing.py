@@ -9,11 +9,11 @@ from striate.layers import Identity
 from striate.layers.settings import BadSetting
 from striate.recover.graph import Graph
 from striate.recover.noting import Notes
-from striate.recover.onnx_beginning import Beginning
-from striate.recover.onnx_folding import Call, Live, read
-from striate.recover.onnx_naming import Naming
-from striate.recover.onnx_opening import Array
-from striate.recover.onnx_operators import OPERATORS
+from striate.recover.onnx.beginning import Beginning
+from striate.recover.onnx.calls import Call, Live, read
+from striate.recover.onnx.naming import Naming
+from striate.recover.onnx.opening import Array
+from striate.recover.onnx.registry import OPERATORS
 from striate.recover.values import FLAT, LAST, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 

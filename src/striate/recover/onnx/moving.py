@@ -1,85 +1,45 @@
-"""ONNX's operators that move values without changing them; most are no layer."""
+"""Operators that move values without changing them; most are no layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from striate.recover.operations import OPERATIONS, require
-from striate.recover.values import LAST, SPATIAL, Constant, Unknown, Value
+from striate.recover.onnx.registry import named, number, pytorch, wholes
+from striate.recover.pytorch.registry import OPERATIONS, require
+from striate.recover.values import LAST, SPATIAL, Constant, Value
 
 if TYPE_CHECKING:
-    from striate.recover.onnx_folding import Call
-    from striate.recover.onnx_tracing import OnnxTracer
-
-MOVING: dict[str, Callable[..., Value | list[Value]]] = {}
+    from striate.recover.onnx.calls import Call
+    from striate.recover.onnx.tracing import OnnxTracer
 
 
-def _named(*names: str) -> Callable[[Any], Any]:
-    def register(operator: Any) -> Any:
-        for name in names:
-            MOVING[name] = operator
-        return operator
-
-    return register
-
-
-def pytorch(name: str, *given: Any, **named: Any) -> Any:
-    """What a function of PyTorch's comes to, which does the same."""
-    return OPERATIONS[name](*given, **named)
-
-
-def plain(number: float) -> float:
-    """A number that is stored in 32 bits as a person would write it: 1e-5."""
-    return float(str(np.float32(number)))
-
-
-def wholes(trace: OnnxTracer, given: Any, default: Any = None) -> Any:
-    """A list of whole numbers, from a constant or an attribute."""
-    if given is None:
-        return default
-    if isinstance(given, Constant):
-        return [int(each) for each in trace.array(given).reshape(-1)]
-    if isinstance(given, Value):
-        raise Unknown
-    return list(given)
-
-
-def number(trace: OnnxTracer, given: Constant) -> float | None:
-    """The value of a constant that has one."""
-    array = trace.array(given)
-    return plain(array.reshape(-1)[0]) if array.size == 1 else None
-
-
-@_named("Identity", "Cast", "CastLike")
+@named("Identity", "Cast", "CastLike")
 def _same(trace: OnnxTracer, call: Call, input: Value, *like: Any) -> Value:
     return input
 
 
-@_named("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+@named("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def _reshaped(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> Value:
     return pytorch("reshape", trace, input)
 
 
-@_named("Transpose")
+@named("Transpose")
 def _transposed(trace: OnnxTracer, call: Call, input: Value) -> Value:
     axes = call.get("perm") or list(range(len(trace.shapes[0])))[::-1]
     return pytorch("permute", trace, input, *axes)
 
 
-@_named("Expand")
+@named("Expand")
 def _expanded(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> Value:
     return pytorch("expand", trace, input)
 
 
-@_named("Split")
-def _split(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> list[Value]:
-    return pytorch("split", trace, input, None, call.get("axis", 0))
+@named("Split")
+def _split(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> Value | list[Value]:
+    return OPERATIONS["split"](trace, input, None, call.get("axis", 0))
 
 
-@_named("Slice")
+@named("Slice")
 def _sliced(trace: OnnxTracer, call: Call, input: Value, *given: Any) -> Value:
     names = ("starts", "ends", "axes", "steps")
     parts = [wholes(trace, each) for each in given] or [call.get(name) for name in names]
@@ -96,14 +56,14 @@ def _sliced(trace: OnnxTracer, call: Call, input: Value, *given: Any) -> Value:
     return pytorch("__getitem__", trace, input, tuple(index))
 
 
-@_named("Gather")
+@named("Gather")
 def _gathered(trace: OnnxTracer, call: Call, input: Value, index: Constant) -> Value:
     require(call.get("axis", 0) == 1, len(index.shape) == 1)
     parts = (slice(None), wholes(trace, index))
     return pytorch("__getitem__", trace, input, parts)
 
 
-@_named("Pad")
+@named("Pad")
 def _padded(
     trace: OnnxTracer,
     call: Call,
@@ -130,7 +90,7 @@ def _padded(
     return padded.ordered(order)
 
 
-@_named("Resize", "Upsample")
+@named("Resize", "Upsample")
 def _resized(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> Value:
     """Every row and column several times, or between two; other ways of ONNX are no layer."""
     met = input.met(SPATIAL)
