@@ -36,7 +36,7 @@ FLOORS = [
     ["account", "pattern", "zoo", "recipes", "records", "codes", "pretrained"],
     ["modules"],
     ["initialise", "kinds"],
-    ["build", "data"],
+    ["build", "data", "foreign"],
     ["fast"],
     ["compute", "ranks", "rules", "schedules", "whitening", "freezing"],
     ["evaluate", "see"],
@@ -69,7 +69,7 @@ WITH_TORCH = {
     *("features", "freezing", "transfer", "recover"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().
-UPWARDS = {"network": {"account", "draw", "build", "zoo"}, "runs": {"lab"}}
+UPWARDS = {"network": {"account", "draw", "build", "zoo", "recover"}, "runs": {"lab"}}
 
 
 # -- names

@@ -13,10 +13,11 @@ from numpy.testing import assert_allclose
 from shipped import model_of
 from strategies_layers import layers, texts, volumes
 
+from striate.foreign import session_of
 from striate.layers import JOINS, KINDS, FullyConnected
 from striate.network import Network, read
 from striate.ship.choice import images
-from striate.ship.engines import SCORES, session_of
+from striate.ship.engines import SCORES
 from striate.ship.formats import answer_of
 from striate.ship.model import Model, Whole
 from striate.ship.onnx_file import OPERATORS

@@ -49,7 +49,7 @@ def command(source: str, input: str | None, out: Path | None, weights: Path | No
 
 def said(found: Recovered) -> list[str]:
     """What came back, and what did not."""
-    lines = []
+    lines = list(found.aside)
     if found.opaque:
         lines.append(
             f"{len(found.opaque)} of {len(found.network.steps)} layers cannot be expressed; what "

@@ -46,6 +46,7 @@ class Recovered:
         parameters: how many of the model's are read in evaluation.
         unused: the model's other parameters, and how many values each has.
         answers: the model itself: images (N, D, H, W) to what it gives.
+        aside: what of the source is no part of the network, a line each.
     """
 
     network: Network
@@ -53,6 +54,7 @@ class Recovered:
     parameters: int
     unused: Mapping[str, int]
     answers: Answers
+    aside: tuple[str, ...] = ()
 
     @property
     def opaque(self) -> tuple[Step, ...]:

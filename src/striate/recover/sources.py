@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from torch import nn
 
@@ -38,9 +38,8 @@ def recovered(source: str, input: Volume | None = None) -> Recovered:
         StriateError: there is no such source, or it cannot be read.
     """
     if source.endswith(".onnx"):
-        from striate.recover.onnx import recovered_file
-
-        return recovered_file(Path(source), input)
+        onnx: Any = _imported("striate.recover.onnx", "onnx")
+        return cast(Recovered, onnx.recovered_file(Path(source), input))
     if (named := SOURCE.fullmatch(source)) and not Path(source).exists():
         library, name = named.groups()
         module, usual = LIBRARIES.get(library, _function_of(library))(name)

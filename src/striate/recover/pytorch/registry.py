@@ -8,13 +8,10 @@ that no entry can be wrong in silence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from striate import layers
+from striate.recover.noting import Notes
 from striate.recover.values import Unknown, Value
-
-if TYPE_CHECKING:
-    from striate.recover.pytorch.tracing import Tracer
 
 Operation = Callable[..., Value | list[Value]]
 OPERATIONS: dict[str, Operation] = {}
@@ -37,7 +34,7 @@ def require(*wanted: bool) -> None:
         raise Unknown
 
 
-def valuewise(trace: Tracer, layer: layers.Layer, input: Value) -> Value:
+def valuewise(trace: Notes, layer: layers.Layer, input: Value) -> Value:
     """A layer that takes a volume whatever the order of its axes."""
     require(input.volume is not None, not input.stretched)
     node = trace.add(layer, [input])

@@ -7,9 +7,8 @@ branches need no rewriting. What depends on values has none to depend on, and is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from typing import Any
 
 import torch
@@ -20,9 +19,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from striate.errors import Misfit, StriateError
-from striate.layers import Flatten, Identity, Layer, Volume
+from striate.layers import Identity, Volume
 from striate.layers.settings import BadSetting
-from striate.recover.graph import Graph, Node, Weight, numbered
+from striate.recover.graph import Graph
+from striate.recover.noting import Notes
 from striate.recover.pytorch.registry import OPERATIONS
 from striate.recover.values import FLAT, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
@@ -55,19 +55,16 @@ def traced(module: nn.Module, input: Volume) -> Graph:
             each.training = mode
 
 
-class Tracer(TorchFunctionMode):
+class Tracer(Notes, TorchFunctionMode):
     """Notes calls while it is the mode, and what each tensor is."""
 
     def __init__(self, module: nn.Module, input: Volume) -> None:
-        super().__init__()
-        self.module, self.input = module, input
+        super().__init__(input)
+        self.module = module
         self.names = {each: name for name, each in module.named_modules()}
         self.within: list[str] = []
-        self.nodes: dict[int, Node] = {}
-        self.count = count()
         self.known: dict[int, Value | Constant] = {}
         self.held: list[Any] = []  # so that no tensor's identity is given to another
-        self.shapes: list[tuple[int, ...]] = []
 
     def run(self, fake: FakeTensorMode) -> Graph:
         tensors: dict[str, Tensor] = {
@@ -167,7 +164,7 @@ class Tracer(TorchFunctionMode):
                 value.check(shape)
         except (Unknown, Misfit, BadSetting, TypeError, ValueError):
             self.nodes = begun
-            values = [self.unknown(name, met, shape) for shape in self.shapes]
+            values = [self.lost(name, met, shape) for shape in self.shapes]
         for tensor, value in zip(results, values, strict=True):
             self.know(tensor, value)
         if args and results[0] is args[0] and results[0]._base is not None:
@@ -186,73 +183,24 @@ class Tracer(TorchFunctionMode):
             label = only.name if same and isinstance(only, Constant) else ""
             self.know(each, Constant(label, shape, used))
 
-    def unknown(self, name: str, met: list[Value | Constant], shape: tuple[int, ...]) -> Value:
-        """A node for what has no layer; what shape it has is all that is known of it."""
-        volume = None
-        if shape[:1] == (IMAGES,) and len(shape) in (2, 4):
-            volume = Volume(*shape[2:], shape[1]) if len(shape) == 4 else Volume(1, 1, shape[1])
+    def lost(self, name: str, met: list[Value | Constant], shape: tuple[int, ...]) -> Value:
+        """What has no layer."""
         values = [each for each in met if isinstance(each, Value)]
         used = frozenset[str]().union(*(each.used for each in met if isinstance(each, Constant)))
-        node = Node(
-            None,
-            tuple(dict.fromkeys(each.node for each in values)),
-            volume,
-            path=self.path,
-            said=name.strip("_"),
-            used=used,
-        )
-        index = numbered(self.count, self.nodes, node)
-        return Value(index, FLAT if len(shape) == 2 else SPATIAL, volume)
+        return self.unknown(name.strip("_"), values, used, shape, IMAGES)
 
     def spoiled(self, tensor: Tensor, name: str, given: Any) -> None:
         """A tensor of which a part was written: it is something else from now on."""
         met = [self._value(each) for each in tree_leaves(given) if isinstance(each, Tensor)]
         met.append(self._value(tensor))
         if any(isinstance(each, Value) for each in met):
-            self.know(tensor, self.unknown(name, met, tuple(tensor.shape)))
+            self.know(tensor, self.lost(name, met, tuple(tensor.shape)))
 
     # -- what operations add
 
     @property
     def path(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(each for each in self.within if each))
-
-    def add(
-        self,
-        layer: Layer,
-        inputs: list[Value],
-        weights: Mapping[str, Constant | None] | None = None,
-        volume: Volume | None = None,
-    ) -> int:
-        """A node with this layer; its volume is what the layer says that it gives."""
-        given = {name: each for name, each in (weights or {}).items() if each is not None}
-        if not all(each.name for each in given.values()):
-            raise Unknown  # weights that are computed from others
-        if volume is None:
-            assert inputs[0].volume is not None
-            volume = layer.volume(inputs[0].volume)
-        node = Node(
-            layer,
-            tuple(each.node for each in inputs),
-            volume,
-            {name: Weight(each.name) for name, each in given.items()},
-            self.path,
-            used=frozenset(each.name for each in given.values()),
-        )
-        return numbered(self.count, self.nodes, node)
-
-    def volume(self, node: int) -> Volume | None:
-        return self.input if node == INPUT else self.nodes[node].volume
-
-    def spatial(self, node: int) -> Value:
-        """A node's volume as (N, D, H, W)."""
-        return Value(node, SPATIAL, self.volume(node))
-
-    def in_a_row(self, value: Value) -> Value:
-        """The same, flattened by a layer of its own where it is flat and its volume is not."""
-        if not value.spread:
-            return value
-        return self.spatial(self.add(Flatten(), [value])).ordered(FLAT)
 
 
 # What gives the values of one tensor in another shape.
