@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from striate.errors import Misfit, StriateError
-from striate.layers import Identity
+from striate.layers import Identity, Layer, Volume
 from striate.layers.settings import BadSetting
 from striate.recover.graph import Graph
 from striate.recover.noting import Notes
@@ -118,6 +119,20 @@ class OnnxTracer(Notes):
         self.live.arrays[name] = array
         self.live.origins[name] = self.live.origins.get(constant.name, frozenset())
         return Constant(name, tuple(array.shape))
+
+    def add(
+        self,
+        layer: Layer,
+        inputs: list[Value],
+        weights: Mapping[str, Constant | None] | None = None,
+        volume: Volume | None = None,
+    ) -> int:
+        """As before; ONNX does not look whether all weights are as large as they have to be."""
+        sizes = [each.size for each in (weights or {}).values() if each]
+        if sizes and (met := inputs[0].volume) is not None:
+            if sum(sizes) != layer.parameters(met).total + layer.buffers(met):
+                raise Unknown
+        return super().add(layer, inputs, weights, volume)
 
     def weight(self, constant: Constant) -> Constant:
         """A tensor that is no other layer's: exporters keep equal ones once."""
