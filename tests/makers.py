@@ -161,7 +161,9 @@ class Maker:
 
     def agreeing(self, kind: str, at: Volume, target: Volume) -> Sequence:
         """Words that lead from one volume to another."""
-        depth = target.depth if kind == "add" else self.whole(1, 6)
+        if kind == "mul" and self.chance(30):
+            return (word_of(FullyConnected(units=self.one((1, target.depth)))),)
+        depth = self.whole(1, 6) if kind == "concat" else target.depth
         if at[:2] == target[:2] and (kind == "concat" or at == target):
             return ()
         stride = Pair(-(-at.height // target.height), -(-at.width // target.width))
@@ -338,6 +340,7 @@ PIECES = (
     ),
     *(
         "add( ",
+        "mul( ",
         "concat( ",
         "head out from @x: ",
         "x: ",

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from striate.errors import Misfit
-from striate.layers import KINDS, Layer, Pair, Volume
+from striate.layers import JOINS, KINDS, Layer, Pair, Volume
 from striate.layers.window import Window
 from striate.notation.words import word_of
 from striate.notation.write import write_word
@@ -24,7 +24,7 @@ WIDEST = 20  # rows or columns, unless a test says otherwise
 LARGEST = 8  # values in a volume, for each square of the widest
 FLATTENING = frozenset({"fc", "rbf", "flatten"})
 EVERY = frozenset(KINDS)
-JOINED = ("add", "concat")
+JOINED = tuple(JOINS)
 
 
 def pairs(low: int, high: int) -> st.SearchStrategy[Pair]:
@@ -252,7 +252,7 @@ class _Text:
     def same_size(self) -> str:
         """Words that keep the volume as it is."""
         kept = ("relu", "bn", "tanh", "id", "gelu", "sigmoid", "lrn(3)", "dropout(0.5)", "scale(2)")
-        kept += ("hardswish", "layernorm", "layerscale(0.5)")
+        kept += ("hardswish", "layerscale(0.5)")
         known = [each for each in kept if each.partition("(")[0] in self.kinds]
         return " ".join(self.draw(st.lists(st.sampled_from(known), max_size=2)))
 
@@ -274,20 +274,32 @@ class _Text:
         depth = self.whole(1, 5)
         made, depths = [], []
         for number in range(self.whole(2, 3)):
-            own = depth if kind == "add" else self.whole(1, 5)
+            own = self.whole(1, 5) if kind == "concat" else depth
             start = ""
             if number and deep == 0 and self.chance(2):
                 start = self.recalled(met)
-            made.append(
-                " ".join((start, self.same_size(), self.step(own, stride), self.same_size()))
-            )
+            last = self.step(own, stride)
+            if kind == "mul" and self.chance(3):
+                last = self.gate(own, stride)
+            made.append(" ".join((start, self.same_size(), last, self.same_size())))
             depths.append(own)
+        if kind == "mul":  # one of them is no gate
+            made.append(self.step(depth, stride))
         if kind == "concat" and stride == (1, 1) and self.chance(2):
             made.append("id")
             depths.append(met.depth)
         rows, columns = -(-met.height // stride.height), -(-met.width // stride.width)
-        volume = Volume(rows, columns, depth if kind == "add" else sum(depths))
+        volume = Volume(rows, columns, sum(depths) if kind == "concat" else depth)
         return f"{kind}({' | '.join(' '.join(each.split()) for each in made)})", volume
+
+    def gate(self, depth: int, stride: Pair) -> str:
+        """A factor with a side of 1: for each channel, or for each position."""
+        gates = [self.step(1, stride)]
+        if "avgpool" in self.kinds:
+            gates.append(f"avgpool conv1-{depth}")
+        if "fc" in self.kinds:
+            gates.append(f"fc-{depth}")
+        return str(self.draw(st.sampled_from(gates)))
 
     def recalled(self, met: Volume) -> str:
         fitting = [name for name, volume in self.labels if volume[:2] == met[:2]]
@@ -299,7 +311,7 @@ class _Text:
         depth = self.whole(1, 5)
         choices = (f"fc-{depth}", f"avgpool conv1-{depth}", f"fc-3 conv1-{depth}", f"fc-{depth} bn")
         made = [self.draw(st.sampled_from(choices)) for _ in range(self.whole(2, 3))]
-        volume = Volume(1, 1, depth if kind == "add" else depth * len(made))
+        volume = Volume(1, 1, depth * len(made) if kind == "concat" else depth)
         return f"{kind}({' | '.join(made)})", volume
 
     def group(self, met: Volume, deep: int) -> tuple[str, Volume]:

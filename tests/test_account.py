@@ -288,4 +288,4 @@ def test_no_count_is_negative(data: st.DataObject, kind: str, met: Volume) -> No
     layer = fitting(KINDS[kind](**drawn), met)
     if layer is not None:
         numbers = (*layer.parameters(met), layer.buffers(met), layer.macs(met))
-        assert min(*numbers, layer.operations(met), *layer.saved(met)) >= 0
+        assert min(*numbers, layer.operations(met), *layer.saved(met)[:5]) >= 0

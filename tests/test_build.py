@@ -26,7 +26,7 @@ from striate.codes import codes
 from striate.errors import StriateError
 from striate.initialise import INITIALISATIONS, fans, initialise
 from striate.kinds import MODULES
-from striate.layers import KINDS, Conv, Volume
+from striate.layers import JOINS, KINDS, Conv, Volume
 from striate.modules import CeilConv2d, PartialConvolution
 from striate.network import Network, read
 
@@ -111,7 +111,7 @@ def test_parameters_of_every_row(text: str) -> None:
     every = [*account.rows[1:], *(row for rows in account.heads.values() for row in rows)]
     final = {step.name for step in network.steps if network.apart(step)}
     for row in every:
-        if row.name in final or row.kind in ("add", "concat"):
+        if row.name in final or row.kind in JOINS:
             assert row.parameters == row.buffers == 0
             continue
         found = Counter(

@@ -41,7 +41,7 @@ from striate.account.ledger import CONVENTIONS, Totals
 from striate.account.memory import INDEX_BYTES, OPTIMISERS, PRECISIONS
 from striate.cli import app, lab, main, serve
 from striate.expand import DEEPEST, MOST_LAYERS, MOST_WORDS
-from striate.layers import JOINS, KINDS, Add, Layer, Volume, Window
+from striate.layers import JOINS, KINDS, Layer, Volume, Window
 from striate.layers.settings import LARGEST, Choice, Form, form_of, settings_of
 from striate.network import Network
 from striate.notation import read as reading
@@ -447,6 +447,7 @@ def pattern_rows() -> list[list[str]]:
 
 MET = Volume(12, 10, 8)
 SAMPLES: dict[str, dict[str, Any]] = {
+    **{kind: {"branches": 3} for kind in JOINS},
     "conv": {"kernel": 3, "filters": 4, "groups": 2},
     "deconv": {"kernel": 3, "filters": 4, "groups": 2},
     "maxpool": {"kernel": 2},
@@ -468,9 +469,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 def sample(kind: str) -> tuple[Layer, dict[str, int]]:
     """A layer of the kind on a small volume, and the letters of the lectures for its sizes."""
-    layer = Add(branches=3) if kind == "add" else JOINS.get(kind, KINDS.get(kind, Layer))
-    if isinstance(layer, type):
-        layer = layer(**SAMPLES.get(kind, {}))
+    layer = {**KINDS, **JOINS}[kind](**SAMPLES.get(kind, {}))
     volume = layer.volume(MET)
     window = layer.slides(MET)[0].kernel if isinstance(layer, Window) else 3
     letters = {"F": window, "K": volume.depth, "G": getattr(layer, "groups", 1), "B": 3}

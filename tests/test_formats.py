@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 import strategies
 import torch
@@ -19,6 +20,7 @@ from striate.ship.choice import images
 from striate.ship.engines import SCORES
 from striate.ship.formats import answer_of
 from striate.ship.model import Model, Whole
+from striate.ship.onnx_file import OPERATORS
 from striate.ship.onnx_graph import to_onnx
 from striate.ship.onnx_layers import WRITERS as IN_ONNX
 from striate.ship.python_layers import WRITERS as IN_PYTHON
@@ -36,7 +38,10 @@ NOTHING = {"dropout", "id"}  # when a network predicts
 def said(model: Model) -> tuple[np.ndarray, list[np.ndarray]]:
     """What is said of images by the model; by ONNX, folded and not; by Python."""
     pixels = images(model.volume, 3)
-    session = [session_of(to_onnx(model, "{}", fold=fold), 1) for fold in (True, False)]
+    written = [to_onnx(model, "{}", fold=fold) for fold in (True, False)]
+    for each in written:  # whoever reads the file takes no others
+        assert {node.op_type for node in onnx.load_from_string(each).graph.node} <= OPERATORS
+    session = [session_of(each, 1) for each in written]
     answers = [each.run([SCORES], {"pixels": pixels})[0] for each in session]
     source = to_python(model, "weights.safetensors")
     space: dict[str, object] = {"__name__": "exported", "__file__": "exported.py"}
@@ -75,6 +80,7 @@ def test_each_kind_of_layer(kind: str, data: st.DataObject) -> None:
 
 @settings(few, max_examples=40)
 @example(text="[2x2x2] deconv1-2/1(extra=1, dilation=2) relu")
+@example(text="[3x3x2] lrn(3, alpha=0) lrn(3, beta=0) lrn(1, alpha=0, beta=0)")
 @example(text="[3x3x2] deconv2-2/2(pad=1, extra=2, dilation=3, groups=2) id")
 @given(text=EITHER)
 def test_any_network(text: str) -> None:

@@ -33,6 +33,7 @@ from striate.layers import (
     LayerNorm,
     LayerScale,
     MaxPool,
+    Mul,
     Pad,
     Pair,
     Parameters,
@@ -351,7 +352,9 @@ def test_channels_that_are_not_there(layer: Layer, message: str) -> None:
         layer.volume(Volume(4, 5, 3))
 
 
-def test_a_group_of_one_value_cannot_be_normalised() -> None:
+def test_single_values_cannot_be_normalised() -> None:
+    with pytest.raises(Misfit, match="normalises single values"):
+        LayerNorm().volume(Volume(4, 5, 1))
     with pytest.raises(Misfit, match="normalises single values"):
         GroupNorm(groups=8).volume(Volume(1, 1, 8))
     assert GroupNorm(groups=8).volume(Volume(1, 2, 8)) == (1, 2, 8)
@@ -406,6 +409,14 @@ def test_add() -> None:
     assert Add().join([Volume(4, 5, 3)] * 3) == (4, 5, 3)
     with pytest.raises(Misfit):
         Add().join([Volume(4, 5, 3), Volume(4, 5, 4)])
+
+
+def test_mul() -> None:
+    assert Mul().join([Volume(4, 5, 3)] * 2) == (4, 5, 3)
+    assert Mul().join([Volume(1, 1, 3), Volume(4, 5, 3), Volume(4, 5, 1)]) == (4, 5, 3)
+    assert Mul().join([Volume(1, 5, 3), Volume(4, 1, 1)]) == (4, 5, 3)
+    with pytest.raises(Misfit, match="differ in more than sides of 1"):
+        Mul().join([Volume(4, 5, 3), Volume(1, 1, 4)])
 
 
 def test_concat() -> None:

@@ -274,11 +274,16 @@ def test_every_kind_has_its_operations_counted() -> None:
 
 @pytest.mark.parametrize("branches", [2, 3, 4])
 def test_operations_of_joins(branches: int) -> None:
-    """A sum of n volumes is n - 1 additions for each value; concatenation is free."""
+    """A sum of n volumes is n - 1 additions for each value; concatenation is free.
+
+    So is a product, whose factors may be smaller than what it gives.
+    """
     inside = " | ".join(["relu"] * branches)
-    network = Network.parse(f"[3x4x5] add({inside}) concat({inside})")
+    gates = f"avgpool | {inside}"
+    network = Network.parse(f"[3x4x5] add({inside}) mul({inside}) mul({gates}) concat({inside})")
     rows = {row.name: row.flops for row in network.account(convention="all").rows}
-    assert rows["add1"] == (branches - 1) * 60
+    assert rows["add1"] == rows["mul1"] == (branches - 1) * 60
+    assert rows["mul2"] == branches * 60
     assert rows["concat1"] == 0
 
 

@@ -18,8 +18,9 @@ from torch.utils._pytree import tree_leaves
 from striate.account import parse_memory
 from striate.build import build
 from striate.errors import StriateError
-from striate.layers import KINDS
+from striate.layers import KINDS, Mul, Saved, Volume
 from striate.network import Network, read
+from striate.steps import INPUT, Step
 
 quick = settings(
     max_examples=50,
@@ -82,6 +83,10 @@ FAMILIAR = {
     "[16x16x3] conv3-8 relu lrn x: inception(4, 3, 5) maxpool3/2(ceil) inception(8, 4, 6)"
     " avgpool dropout(0.4) fc-10 softmax\n"
     "head aux from @x: avgpool5/3(floor) conv1-8 relu fc-20 relu dropout(0.7) fc-10 softmax",
+    "squeeze and excitation": "[8x8x3] conv3-8 bn relu"
+    " add(conv3-8 bn mul(id | avgpool conv1-2 relu conv1-8 sigmoid) | id) relu avgpool fc-10",
+    "three factors": "[8x8x3] mul(id | conv3-3 | avgpool conv1-3 | conv1-1) mul(fc-1 | fc-4) fc-10",
+    "nothing learns in two": "[8x8x3] mul(id | tanh | conv3-3) mul(avgpool | id | sigmoid) fc-10",
     "dense": "[8x8x3] conv3-4 concat(id | bn relu conv3-4) concat(id | bn relu conv3-4) fc-10",
     "alexnet": "[19x19x3] conv5-8/2(pad=0) relu lrn maxpool3/2(floor) conv3-8(groups=2) relu"
     " maxpool3/2(ceil) fc-20 relu dropout(0.5) fc-10 softmax",
@@ -262,6 +267,26 @@ def simulated_forward(network: Network, pinned: bool = False) -> int:
     return peak
 
 
+def volume_of(network: Network, index: int) -> Volume:
+    return network.input if index == INPUT else network.steps[index].volume
+
+
+def factors(
+    network: Network, step: Step, learns: set[int], blocks: dict[int, Block]
+) -> tuple[Saved, list[Block]]:
+    """What a product keeps: of each multiplication, each side that the other's gradient needs."""
+    values, kept, volume = 0, [], volume_of(network, step.inputs[0])
+    for at, index in enumerate(step.inputs[1:], 1):
+        if learns & set(step.inputs[:at]):
+            kept.append(blocks[index])
+        if index in learns and at == 1:
+            kept.append(blocks[step.inputs[0]])
+        elif index in learns:
+            values += volume.size
+        volume = Mul().join([volume, volume_of(network, index)])
+    return Saved(values=values), kept
+
+
 def simulated_training(network: Network) -> int:
     """Forward with what is saved, then backward, holding exactly what is still to be used."""
     steps = [step for step in network.steps if not network.apart(step)]
@@ -273,9 +298,11 @@ def simulated_training(network: Network) -> int:
         if behind or step.layer.parameters(step.met).total:
             learns.add(step.index)
         kept = step.layer.saved(step.met) if behind else step.layer.saved_first(step.met)
-        saved[step.index] = [Block(4 * kept.values + 8 * kept.indices)]
+        met = [blocks[index] for index in step.inputs] if kept.input else []
+        if behind and step.layer.kind == "mul":
+            kept, met = factors(network, step, learns, blocks)
+        saved[step.index] = [Block(4 * kept.values + 8 * kept.indices), *met]
         saved[step.index] += [blocks[step.index]] if kept.output else []
-        saved[step.index] += [blocks[index] for index in step.inputs] if kept.input else []
     peak = total([blocks[-1]])
     for now, step in enumerate(steps):
         later = {index for each in steps[now:] for index in each.inputs}

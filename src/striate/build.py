@@ -159,7 +159,7 @@ class _Builder:
         joined = [_chain(children, keeps) for children, keeps in made]
         if part.kind == "concat" and _partial(joined):
             return modules.PartialConvolution(joined)
-        return {"add": modules.Add, "concat": modules.Concat}[part.kind](joined)
+        return {"add": modules.Add, "mul": modules.Mul, "concat": modules.Concat}[part.kind](joined)
 
     def key(self, index: int) -> str:
         """The name under which a volume is kept for later: its step's."""

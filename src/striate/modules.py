@@ -91,15 +91,31 @@ class Add(Routed):
         for number, branch in enumerate(branches, 1):
             self.add_module(f"branch{number}", branch)
 
+    @staticmethod
+    def join(*volumes: Tensor) -> Tensor:
+        return added(*volumes)
+
     def recall(self, volume: Tensor, memory: Memory) -> Tensor:
-        return added(*(run(branch, volume, memory) for branch in self.children()))
+        return self.join(*(run(branch, volume, memory) for branch in self.children()))
+
+
+class Mul(Add):
+    """The product of branches that start from the same volume; a side of 1 stands for all."""
+
+    @staticmethod
+    def join(*volumes: Tensor) -> Tensor:
+        first, *others = volumes
+        for other in others:
+            first = first * other
+        return first
 
 
 class Concat(Add):
     """Branches that start from the same volume, one behind the other in depth."""
 
-    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
-        return torch.cat([run(branch, volume, memory) for branch in self.children()], dim=1)
+    @staticmethod
+    def join(*volumes: Tensor) -> Tensor:
+        return torch.cat(volumes, dim=1)
 
 
 class PartialConvolution(Concat):

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.layers import Join, Volume
+from striate.layers import Join, Mul, Volume
 from striate.layers.base import Saved
 from striate.steps import INPUT, Step
 
@@ -53,13 +53,9 @@ def traffic(
     """
     trained = [step for step in steps if step.index not in apart]
     learns = _learns(trained)
-    saved = {
-        step.index: step.layer.saved(step.met)
-        if learns.intersection(step.inputs)
-        else step.layer.saved_first(step.met)
-        for step in trained
-    }
-    sizes = [step.volume.size * width for step in steps] + [input.size * width]
+    volumes = [*(step.volume for step in steps), input]
+    saved = {step.index: _saved(step, volumes, learns) for step in trained}
+    sizes = [volume.size * width for volume in volumes]
     owner = _owners(steps, trained=True)
     needed = _needed_until(trained, saved, owner)
     extra = [0] * len(sizes)
@@ -84,6 +80,16 @@ def _learns(steps: Sequence[Step]) -> set[int]:
     return learns
 
 
+def _saved(step: Step, volumes: Sequence[Volume], learns: set[int]) -> Saved:
+    """What a step keeps, where so much before it learns."""
+    if not learns.intersection(step.inputs):
+        return step.layer.saved_first(step.met)
+    if isinstance(step.layer, Mul):
+        met = [volumes[index] for index in step.inputs]
+        return step.layer.saved_of(met, [index in learns for index in step.inputs])
+    return step.layer.saved(step.met)
+
+
 def _owners(steps: Sequence[Step], trained: bool) -> list[int]:
     """Which step's memory each step's volume lies in; the input's own entry is the last."""
     owner = [*range(len(steps)), len(steps)]
@@ -100,7 +106,9 @@ def _needed_until(
     needed: dict[int, int] = {}
     for step in steps:
         own = [owner[step.index]] if saved[step.index].output else []
-        met = [owner[index] for index in step.inputs] if saved[step.index].input else []
+        of = step.inputs if saved[step.index].input else ()
+        of = of or tuple(step.inputs[branch] for branch in saved[step.index].branches)
+        met = [owner[index] for index in of]
         for memory in own + met:
             needed.setdefault(memory, step.index)
     return needed
@@ -165,8 +173,9 @@ def _backward_peak(
     """The most alive at once in the backward pass.
 
     Each layer takes the gradient of its output and makes that of its input, which is then added to
-    what other readers of the input made; a join only hands its own on. What was kept is let go once
-    the first layer that needs it has run. The images themselves get no gradient.
+    what other readers of the input made; a sum or a concatenation only hands its own on. What was
+    kept is let go once the first layer that needs it has run. The images themselves get no
+    gradient.
     """
     kept = peak = sum(sizes[memory] for memory in needed) + sum(extra)
     frees: dict[int, list[int]] = {}
@@ -177,7 +186,7 @@ def _backward_peak(
         own, met = owner[step.index], {owner[index] for index in step.inputs} & learns
         if own in learns and own not in gradients.of:
             gradients.hold(own, own)  # an output: its gradient comes from the loss
-        handed_on = isinstance(step.layer, Join) or own in met
+        handed_on = (isinstance(step.layer, Join) and step.layer.hands_on) or own in met
         made = 0 if handed_on else sum(sizes[memory] for memory in met)
         peak = max(peak, kept + gradients.live + made)
         for memory in met - {own}:

@@ -277,8 +277,8 @@ def _field(first: Row, last: Row) -> str:
     """
     sizes = "…".join(dict.fromkeys(_size(row) for row in (first, last)))
     jumps = last.field.height.jump, last.field.width.jump
-    if None in jumps or last.volume[:2] == (1, 1):  # one position has no step to the next
-        return sizes
+    if None in jumps or not any(jumps) or last.volume[:2] == (1, 1):
+        return sizes  # one position has no step to the next, nor have those that see the same
     steps = [f"({jump})" if "/" in str(jump) else str(jump) for jump in dict.fromkeys(jumps)]
     return f"{sizes} /{'x'.join(steps)}" + ("" if last.field.aligned else " *")
 

@@ -36,7 +36,7 @@ from striate.layers.shape import Identity, Pad, Shortcut, Shuffle, Slice, Take, 
 from striate.layers.volume import Pair, Parameters, Volume
 from striate.layers.window import Window
 
-JOINS: dict[str, type[Join]] = {each.kind: each for each in (Add, Concat)}
+JOINS: dict[str, type[Join]] = {each.kind: each for each in (Add, Mul, Concat)}
 
 KINDS: dict[str, type[Layer]] = {
     each.kind: each

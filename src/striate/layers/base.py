@@ -15,6 +15,7 @@ class Saved(NamedTuple):
     Attributes:
         input: the input volume itself.
         output: the output volume itself.
+        branches: of a join, which of the volumes that it meets, where not all.
         values: further floating-point values for each image.
         indices: 64-bit indices for each image (max pooling's winners).
         fixed: floating-point values for each batch, whatever its size.
@@ -25,6 +26,7 @@ class Saved(NamedTuple):
     values: int = 0
     indices: int = 0
     fixed: int = 0
+    branches: tuple[int, ...] = ()
 
 
 class Reach(NamedTuple):

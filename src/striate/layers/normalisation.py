@@ -42,6 +42,14 @@ class BatchNorm(Layer):
         return Saved(input=True, fixed=2 * met.depth)
 
 
+def _several(met: Volume, sets: int) -> None:
+    if met.size == sets:
+        raise Misfit(
+            f"normalises single values of the {met} volume",
+            "minus its mean, nothing is left of a single value",
+        )
+
+
 def _operations(met: Volume, sets: int) -> int:
     """A mean, differences, their squares, a variance and what it divides; a scale and a shift.
 
@@ -62,6 +70,10 @@ class LayerNorm(Layer):
     in_place = True
 
     eps: float = settings.option(Real(1e-12, 1), 1e-5)
+
+    def volume(self, met: Volume) -> Volume:
+        _several(met, sets=met.height * met.width)
+        return met
 
     def parameters(self, met: Volume) -> Parameters:
         return Parameters(0, 2 * met.depth)
@@ -88,12 +100,7 @@ class GroupNorm(Layer):
 
     def volume(self, met: Volume) -> Volume:
         check_groups(met.depth, met.depth, self.groups)
-        if met.size == self.groups:
-            raise Misfit(
-                f"normalises single values of the {met} volume",
-                "of one value nothing is left, and PyTorch refuses it",
-                [f"groups of several: a number that divides {met.depth} and is below it"],
-            )
+        _several(met, sets=self.groups)
         return met
 
     def parameters(self, met: Volume) -> Parameters:

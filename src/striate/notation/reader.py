@@ -43,6 +43,7 @@ SYNONYMS = {
     **dict.fromkeys(("localresponsenorm", "norm1", "norm2"), "lrn"),
     **dict.fromkeys(("cat", "concatenate"), "concat( ... | ... )"),
     **dict.fromkeys(("sum", "plus", "residual"), "add( ... | ... )"),
+    **dict.fromkeys(("times", "multiply", "product", "gate"), "mul( ... | ... )"),
     **dict.fromkeys(("identity", "skip"), "id"),
     **dict.fromkeys(("swish",), "silu"),
     **dict.fromkeys(("hswish",), "hardswish"),

@@ -243,7 +243,7 @@ def _layerscale(graph: Graph, stage: Stage, inputs: list[str]) -> str:
 def _lrn(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     module: Module = stage.module
     size = module.size
-    if size % 2:
+    if size % 2 and module.alpha > 0 and module.beta > 0:
         return graph.op(
             "LRN",
             inputs,
@@ -253,7 +253,8 @@ def _lrn(graph: Graph, stage: Stage, inputs: list[str]) -> str:
             beta=module.beta,
             bias=module.k,
         )
-    # Of an even number of channels ONNX takes one more after, PyTorch one more before.
+    # Of an even number of channels ONNX takes one more after, PyTorch one more before; and ONNX
+    # Runtime refuses an alpha or a beta of 0.
     name, depth = stage.name, stage.met.depth
     square = graph.op("Mul", [inputs[0], inputs[0]], f"{name}/square")
     zeros = graph.constant([0, size // 2, 0, 0, 0, (size - 1) // 2, 0, 0], f"{name}.around")
@@ -360,6 +361,13 @@ def _shortcut(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     return graph.op("Pad", [at, graph.constant([0] * 5 + [new, 0, 0], f"{name}.channels")], name)
 
 
+def _mul(graph: Graph, stage: Stage, inputs: list[str]) -> str:
+    at, *others = inputs
+    for other in others:
+        at = graph.op("Mul", [at, other], stage.name)
+    return at
+
+
 def _plainly(kind: str, **attributes: Any) -> Callable[[Graph, Stage, list[str]], str]:
     return lambda graph, stage, inputs: graph.op(kind, inputs, stage.name, **attributes)
 
@@ -416,5 +424,6 @@ WRITERS: dict[type[layers.Layer], Callable[[Graph, Stage, list[str]], str]] = {
     layers.Add: lambda graph, stage, inputs: graph.op(
         "Add" if len(inputs) == 2 else "Sum", inputs, stage.name
     ),
+    layers.Mul: _mul,
     layers.Concat: _plainly("Concat", axis=1),
 }

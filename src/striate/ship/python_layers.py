@@ -259,5 +259,6 @@ WRITERS: dict[type[layers.Layer], Callable[[Stage], Code]] = {
     layers.Shuffle: lambda stage: Code(f"F.channel_shuffle({{0}}, {stage.layer.groups})"),  # type: ignore[attr-defined]
     layers.Shortcut: _shortcut,
     layers.Add: _plainly("{sum}"),
+    layers.Mul: _plainly("{product}"),
     layers.Concat: _plainly("torch.cat([{all}], dim=1)"),
 }
