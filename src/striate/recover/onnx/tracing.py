@@ -38,6 +38,7 @@ class OnnxTracer(Notes):
     def __init__(self, live: Live, calls: list[Call], start: Beginning, naming: Naming) -> None:
         super().__init__(start.volume)
         self.live, self.calls, self.naming = live, calls, naming
+        self.start = start.value
         self.values: dict[str, Value] = {start.name: start.value}
         self.images = (live.shape(start.name) or (0,))[0]
         self.within: tuple[str, ...] = ()
@@ -87,9 +88,9 @@ class OnnxTracer(Notes):
             self.names.setdefault(value.node, []).append(name)
 
     def lost(self, call: Call, shape: tuple[int, ...] | None) -> Value:
-        """What has no layer."""
+        """What has no layer; constants that are not computed stand where the input does."""
         names = read(call)
-        met = [self.values[name] for name in names if name in self.values]
+        met = [self.values[name] for name in names if name in self.values] or [self.start]
         used = frozenset(name for name in names if name in self.live.arrays)
         return self.unknown(call.operator.rpartition(".")[2], met, used, shape, self.images)
 
