@@ -17,6 +17,7 @@ import logging
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -191,7 +192,9 @@ def _word(each: dict[str, Any]) -> str:
     if each["whole"]:
         return "whole"
     if each.get("opaque"):
-        return f"opaque: {', '.join(each['opaque'])}"
+        named = Counter(each["opaque"])
+        said = (f"{name} x {count}" if count > 1 else name for name, count in named.items())
+        return f"opaque: {', '.join(said)}"
     if "difference" in each:
         return f"{each['ours']} of {each['parameters']}, off by {each['difference']}"
     return each.get("refused") or each.get("failed") or "?"

@@ -66,6 +66,13 @@ class Value:
         """Whether it is flat where its node's volume is not."""
         return self.order == FLAT and self.volume is not None and self.volume[:2] != (1, 1)
 
+    @property
+    def rank(self) -> int:
+        """How many axes its tensor has; raises Unknown where that is not known."""
+        if self.volume is None:
+            raise Unknown
+        return len(self.shape()) + 1
+
     def met(self, *orders: str) -> Volume:
         """The volume, where the axes are in one of these orders; raises Unknown."""
         if self.volume is None or self.order not in orders or self.stretched:

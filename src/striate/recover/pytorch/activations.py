@@ -70,7 +70,7 @@ def _gelu(trace: Tracer, input: Value, approximate: str = "none") -> Value:
 def _softmax(
     trace: Tracer, input: Value, dim: int = -1, _stacklevel: int = 3, dtype: Any = None
 ) -> Value:
-    rank = len(input.shape()) + 1
+    rank = input.rank
     channels = {SPATIAL: 1, FLAT: 1, LAST: 3}.get(input.order)
     require(dim % rank == channels, dtype is None)
     return valuewise(trace, layers.Softmax(), trace.in_a_row(input))

@@ -34,7 +34,7 @@ def _multiply(trace: Tracer, input: Any, other: Any) -> Value:
     first, second = _both(input, other)
     require(first.order == second.order)
     require(first.volume is not None, second.volume is not None)
-    require(first.order != FLAT or first.volume == second.volume)
+    first, second = trace.in_a_row(first), trace.in_a_row(second)
     assert first.volume is not None and second.volume is not None
     layer = layers.Mul(branches=2)
     volume = layer.join([first.volume, second.volume])
@@ -68,7 +68,7 @@ def _concat(trace: Tracer, tensors: Any, dim: int = 0) -> Value:
     order = values[0].order
     channels = {SPATIAL: 1, FLAT: 1, LAST: 3}.get(order)
     require(all(each.order == order for each in values))
-    require(dim % (len(values[0].shape()) + 1) == channels)
+    require(dim % values[0].rank == channels)
     volumes = [each.met(order) for each in values]
     if len(values) == 1:
         return values[0]

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from striate import layers
 from striate.layers import Pair
 from striate.recover.pytorch.registry import named
-from striate.recover.values import FLAT, GROUPED, LAST, LINE, SHUFFLED, SPATIAL, Unknown, Value
+from striate.recover.values import (
+    FLAT,
+    GROUPED,
+    LAST,
+    LINE,
+    SHUFFLED,
+    SPATIAL,
+    Constant,
+    Unknown,
+    Value,
+)
 
 if TYPE_CHECKING:
     from striate.recover.pytorch.tracing import Tracer
@@ -28,6 +38,8 @@ def _reshaped(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     shape, volume = trace.shapes[0][1:], input.volume
     if volume is None or input.stretched:
         raise Unknown
+    if input.order == FLAT and shape == (volume.size, 1, 1):
+        return trace.in_a_row(input).ordered(SPATIAL)
     one = volume[:2] == (1, 1)
     if input.order == SHUFFLED and shape == (volume.depth, *volume[:2]):
         node = trace.add(layers.Shuffle(groups=input.groups), [input])
@@ -56,11 +68,30 @@ def _reshaped(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     raise Unknown
 
 
-@named("permute", "transpose", "swapaxes", "movedim", "moveaxis")
-def _permuted(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
-    """Two orders are told by the shape alone only where the sides differ, so axes are followed."""
+@named("permute")
+def _permuted(trace: Tracer, input: Value, *dims: Any) -> Value:
+    axes = dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims
+    return _turned(input, tuple(axes))
+
+
+@named("transpose", "swapaxes", "swapdims")
+def _swapped(trace: Tracer, input: Value, dim0: int, dim1: int) -> Value:
+    axes = list(range(input.rank))
+    axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
+    return _turned(input, tuple(axes))
+
+
+@named("movedim", "moveaxis")
+def _moved(trace: Tracer, input: Value, source: int, destination: int) -> Value:
+    axes = list(range(input.rank))
+    axes.insert(destination % len(axes), axes.pop(source))
+    return _turned(input, tuple(axes))
+
+
+def _turned(input: Value, axes: tuple[int, ...]) -> Value:
+    """The same volume with its axes in another order: where each one comes from."""
     volume = input.met(SPATIAL, LAST, GROUPED, SHUFFLED)
-    axes = _axes(trace, len(input.shape()) + 1, rest, options)
+    axes = tuple(each % (input.rank) for each in axes)
     wanted = {
         (SPATIAL, (0, 2, 3, 1)): LAST,
         (LAST, (0, 3, 1, 2)): SPATIAL,
@@ -74,21 +105,21 @@ def _permuted(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     return Value(input.node, wanted[input.order, axes], volume, input.groups)
 
 
-def _axes(trace: Tracer, rank: int, rest: Any, options: dict[str, Any]) -> tuple[int, ...]:
-    """Where each axis of the result comes from."""
-    given = [*rest, *options.values()]
-    if len(given) == 1 and isinstance(given[0], tuple | list):
-        given = [*given[0]]
-    if not all(isinstance(each, int) for each in given):
+@named("channel_shuffle", "native_channel_shuffle")
+def _shuffled(trace: Tracer, input: Value, groups: int) -> Value:
+    input.met(SPATIAL)
+    return trace.spatial(trace.add(layers.Shuffle(groups=groups), [input]))
+
+
+@named("index_select")
+def _selected(trace: Tracer, input: Value, dim: int, index: Constant) -> Value:
+    """Channels that a buffer lists."""
+    input.met(SPATIAL, FLAT)
+    input = trace.in_a_row(input)
+    if dim != 1:
         raise Unknown
-    given = [each % rank for each in given]
-    if len(given) == rank:
-        return tuple(given)
-    if len(given) == 2 and rank != 2:
-        axes = list(range(rank))
-        axes[given[0]], axes[given[1]] = axes[given[1]], axes[given[0]]
-        return tuple(axes)
-    raise Unknown
+    node = trace.add(layers.Take(channels=tuple(trace.values(index))), [input])
+    return trace.spatial(node).ordered(input.order)
 
 
 @named("expand", "expand_as", "broadcast_to")
@@ -134,23 +165,25 @@ def _got(trace: Tracer, input: Value, index: Any) -> Value:
             return _reshaped(trace, input)  # type: ignore[no-any-return]
         raise Unknown
     if parts and parts[0] is Ellipsis:
-        parts = [slice(None)] * (4 - len(parts) + 1) + parts[1:]
-    volume = input.met(SPATIAL)
-    parts += [slice(None)] * (4 - len(parts))
-    if len(parts) != 4 or parts[0] != slice(None):
+        parts = [slice(None)] * (input.rank + 1 - len(parts)) + parts[1:]
+    input.met(SPATIAL, FLAT)
+    rank = input.rank
+    parts += [slice(None)] * (rank - len(parts))
+    if len(parts) != rank or parts[0] != slice(None):
         raise Unknown
-    found = input
+    found = input = trace.in_a_row(input)
+    depth = input.met(SPATIAL, FLAT).depth
     if isinstance(parts[1], list) and all(isinstance(each, int) for each in parts[1]):
-        layer = layers.Take(channels=tuple(each % volume.depth for each in parts[1]))
-        found = trace.spatial(trace.add(layer, [found]))
+        layer = layers.Take(channels=tuple(each % depth for each in parts[1]))
+        found = trace.spatial(trace.add(layer, [found])).ordered(input.order)
     elif isinstance(parts[1], slice):
-        first, stop, step = parts[1].indices(volume.depth)
+        first, stop, step = parts[1].indices(depth)
         if step != 1 or stop <= first:
             raise Unknown
         found = _slice(trace, found, first, stop)
     else:
         raise Unknown
-    return _strided(trace, found, parts[2], parts[3])
+    return _strided(trace, found, *parts[2:]) if rank == 4 else found
 
 
 def _strided(trace: Tracer, input: Value, rows: Any, columns: Any) -> Value:

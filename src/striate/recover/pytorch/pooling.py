@@ -91,7 +91,7 @@ def _over_positions(
 ) -> Value:
     met = input.met(*POSITIONS)
     axes = (axes,) if isinstance(axes, int) else tuple(axes or ())
-    rank = len(input.shape()) + 1
+    rank = input.rank
     require({axis % rank for axis in axes} == POSITIONS[input.order])
     keeps_axes = keeps and input.order != "NDP"
     require(not keeps or keeps_axes)

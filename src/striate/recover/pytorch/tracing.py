@@ -27,6 +27,7 @@ from striate.recover.pytorch.registry import OPERATIONS
 from striate.recover.values import FLAT, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 
+MOST_CHANNELS = 100_000  # that a buffer may list
 IMAGES = 2  # so that a number of images is not taken for a volume's side
 
 
@@ -62,6 +63,11 @@ class Tracer(Notes, TorchFunctionMode):
         super().__init__(input)
         self.module = module
         self.names = {each: name for name, each in module.named_modules()}
+        self.numbers = {
+            name: each.flatten().tolist()
+            for name, each in module.named_buffers()
+            if each.dtype == torch.int64 and each.numel() <= MOST_CHANNELS
+        }
         self.within: list[str] = []
         self.known: dict[int, Value | Constant] = {}
         self.held: list[Any] = []  # so that no tensor's identity is given to another
@@ -128,13 +134,18 @@ class Tracer(Notes, TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        first = args[0] if args and isinstance(args[0], Tensor) else None
+        version = first._version if first is not None else 0
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if name == "__setitem__" and isinstance(args[0], Tensor):
-            self.spoiled(args[0], name, (args, kwargs))
         tensors = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
         if tensors:
             self.noted(name, args, kwargs or {}, tensors)
+        if first is not None and first._version != version:  # it was changed in place
+            if name == "__setitem__":
+                self.spoiled(first, name, (args, kwargs))
+            if first._base is not None:
+                self.spoiled(first._base, name, (args, kwargs))
         return result
 
     def noted(
@@ -167,21 +178,18 @@ class Tracer(Notes, TorchFunctionMode):
             values = [self.lost(name, met, shape) for shape in self.shapes]
         for tensor, value in zip(results, values, strict=True):
             self.know(tensor, value)
-        if args and results[0] is args[0] and results[0]._base is not None:
-            self.spoiled(results[0]._base, name, (args, kwargs))  # a part of it was changed
 
     def _value(self, tensor: Tensor) -> Value | Constant:
         return self.known.get(id(tensor), Constant("", tuple(tensor.shape)))
 
     def constants(self, name: str, met: list[Value | Constant], results: list[Tensor]) -> None:
         """Tensors that no image makes; one that is a parameter in another shape is that one."""
-        only = met[0] if len(met) == 1 else None
-        same = isinstance(only, Constant) and name in RESHAPES
+        only = met[0] if len(met) == 1 and name in RESHAPES else None
         used = frozenset[str]().union(*(each.used for each in met if isinstance(each, Constant)))
         for each in results:
-            shape = tuple(each.shape)
+            same = isinstance(only, Constant) and only.size == each.numel()
             label = only.name if same and isinstance(only, Constant) else ""
-            self.know(each, Constant(label, shape, used))
+            self.know(each, Constant(label, tuple(each.shape), used))
 
     def lost(self, name: str, met: list[Value | Constant], shape: tuple[int, ...]) -> Value:
         """What has no layer."""
@@ -196,7 +204,13 @@ class Tracer(Notes, TorchFunctionMode):
         if any(isinstance(each, Value) for each in met):
             self.know(tensor, self.lost(name, met, tuple(tensor.shape)))
 
-    # -- what operations add
+    # -- what operations ask for
+
+    def values(self, constant: Constant) -> list[int]:
+        """The whole numbers of a buffer; raises Unknown where it is none."""
+        if constant.name not in self.numbers:
+            raise Unknown
+        return self.numbers[constant.name]
 
     @property
     def path(self) -> tuple[str, ...]:
