@@ -130,9 +130,9 @@ class OnnxTracer(Notes):
     ) -> int:
         """As before; ONNX does not look whether all weights are as large as they have to be."""
         sizes = [each.size for each in (weights or {}).values() if each]
-        if sizes and (met := inputs[0].volume) is not None:
-            if sum(sizes) != layer.parameters(met).total + layer.buffers(met):
-                raise Unknown
+        met = inputs[0].volume
+        if sizes and met and sum(sizes) != layer.parameters(met).total + layer.buffers(met):
+            raise Unknown
         return super().add(layer, inputs, weights, volume)
 
     def weight(self, constant: Constant) -> Constant:
