@@ -99,6 +99,9 @@ def _kind(file: Opened, input: Volume | None, last: bool) -> TypeProto:
         flat = [batch, usual.size if input or not sides[1] else sides[1]]
         return helper.make_tensor_type_proto(said.elem_type, flat)
     whole = list(usual) if last else [usual.depth, *usual[:2]]
+    depth = sides[3 if last else 1]
+    if input and depth not in (0, input.depth):
+        raise StriateError(f"{file.path} takes images of depth {depth}, not of {input}")
     wanted = whole if input else [s or w for s, w in zip(sides[1:], whole, strict=True)]
     if math.prod(wanted) * batch > 2**31:
         raise StriateError(f"{file.path} takes images of {'x'.join(map(str, wanted))} values")

@@ -27,7 +27,7 @@ COMPUTED = 2**28  # values of all constants that are computed
 CONSTANT = frozenset(
     [
         *("Abs", "Add", "And", "BatchNormalization", "Cast", "CastLike", "Ceil", "Clip", "Concat"),
-        *("Constant", "Cos"),
+        *("Constant", "Cos", "CumSum"),
         *("ConstantOfShape", "Div", "Equal", "Exp", "Expand", "Flatten", "Floor", "Gather"),
         *("Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max"),
         *("Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad", "Pow", "Range", "Reciprocal"),

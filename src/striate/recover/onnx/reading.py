@@ -81,16 +81,14 @@ def _used(tracer: OnnxTracer) -> set[str]:
 def _learned(tracer: OnnxTracer, start: Beginning) -> set[str]:
     """What was learned: what layers read, what is in the place of some, and what nothing reads."""
     live = tracer.live
-    kept = {
-        each.name
-        for node in tracer.nodes.values()
-        for name, each in node.weights.items()
-        if name in KEPT
-    }
+    weights = [each for node in tracer.nodes.values() for each in node.weights.items()]
+    kept = {each.name for name, each in weights if name in KEPT}
     met = {name for call in live.calls for name in read(call)} | set(start.read)
     origins = {each for name in met for each in live.origins.get(name, ())}
-    found = _used(tracer) | (live.file.arrays.keys() - origins)
-    return {name for name in found - kept if _several(live.arrays[name])}
+    others = _used(tracer) | (live.file.arrays.keys() - origins)
+    return {each.name for name, each in weights if name not in KEPT} | {
+        name for name in others - kept if _several(live.arrays[name])
+    }
 
 
 def _several(array: Array) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from striate.errors import Misfit, StriateError
-from striate.layers import Identity
+from striate.layers import Identity, Layer, Volume
 from striate.layers.settings import BadSetting
 from striate.recover.graph import Graph
 from striate.recover.noting import Notes
@@ -37,6 +38,7 @@ class OnnxTracer(Notes):
     def __init__(self, live: Live, calls: list[Call], start: Beginning, naming: Naming) -> None:
         super().__init__(start.volume)
         self.live, self.calls, self.naming = live, calls, naming
+        self.start = start.value
         self.values: dict[str, Value] = {start.name: start.value}
         self.images = (live.shape(start.name) or (0,))[0]
         self.within: tuple[str, ...] = ()
@@ -86,9 +88,9 @@ class OnnxTracer(Notes):
             self.names.setdefault(value.node, []).append(name)
 
     def lost(self, call: Call, shape: tuple[int, ...] | None) -> Value:
-        """What has no layer."""
+        """What has no layer; constants that are not computed stand where the input does."""
         names = read(call)
-        met = [self.values[name] for name in names if name in self.values]
+        met = [self.values[name] for name in names if name in self.values] or [self.start]
         used = frozenset(name for name in names if name in self.live.arrays)
         return self.unknown(call.operator.rpartition(".")[2], met, used, shape, self.images)
 
@@ -118,6 +120,20 @@ class OnnxTracer(Notes):
         self.live.arrays[name] = array
         self.live.origins[name] = self.live.origins.get(constant.name, frozenset())
         return Constant(name, tuple(array.shape))
+
+    def add(
+        self,
+        layer: Layer,
+        inputs: list[Value],
+        weights: Mapping[str, Constant | None] | None = None,
+        volume: Volume | None = None,
+    ) -> int:
+        """As before; ONNX does not look whether all weights are as large as they have to be."""
+        sizes = [each.size for each in (weights or {}).values() if each]
+        met = inputs[0].volume
+        if sizes and met and sum(sizes) != layer.parameters(met).total + layer.buffers(met):
+            raise Unknown
+        return super().add(layer, inputs, weights, volume)
 
     def weight(self, constant: Constant) -> Constant:
         """A tensor that is no other layer's: exporters keep equal ones once."""
