@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from striate.errors import NotationError
 from striate.layers import Identity
 from striate.network import Network
 from striate.recover.blocks import Blocks
@@ -18,27 +19,46 @@ from striate.tree import Check, Item, Script
 def written(graph: Graph, front: Mapping[str, str]) -> tuple[Network, dict[int, Step]]:
     """The network of a graph, and the step of each node.
 
+    What a text with blocks comes to is compared with the graph, layer by layer; where it is not
+    the same, it is written without them.
+
     Args:
         front: the front matter.
     """
+    try:
+        return _written(graph, front, blocks=True)
+    except (NotationError, ValueError):
+        return _written(graph, front, blocks=False)
+
+
+def _written(
+    graph: Graph, front: Mapping[str, str], *, blocks: bool
+) -> tuple[Network, dict[int, Step]]:
     found = elements(graph)
-    blocks = Blocks(graph)
-    blocks.search(found)
+    search = Blocks(graph)
+    if blocks:
+        search.search(found)
     body: list[Item] = []
     outer = list(dict.fromkeys(_outer(found)))
     labels = {node: f"x{number}" for number, node in enumerate(outer, 1)}
-    say = Saying(blocks.found, labels, blocks.volume)
+    say = Saying(search.found, labels, search.volume)
     for item, checked in zip(say.items(found), _checked(graph, found), strict=True):
         body.append(item)
         if checked is not None:
-            body.append(Check(blocks.volume(checked)))
+            body.append(Check(search.volume(checked)))
     script = Script(
-        graph.input, folded(body), tuple(blocks.found.values()), front=tuple(front.items())
+        graph.input, folded(body), tuple(search.found.values()), front=tuple(front.items())
     )
     network = Network(script)
     steps = [step for step in network.steps if not isinstance(step.layer, Identity)]
     order = [each for each in ordered(found) if not isinstance(graph.nodes[each].layer, Identity)]
-    return network, dict(zip(order, steps, strict=True))
+    steps_of = dict(zip(order, steps, strict=True))
+    for node, step in steps_of.items():
+        if type(step.layer) is not type(graph.nodes[node].layer) or (
+            step.volume != graph.nodes[node].volume
+        ):
+            raise ValueError(f"{step.name} is not what was read")
+    return network, steps_of
 
 
 def _outer(found: list[Element]) -> list[int]:
