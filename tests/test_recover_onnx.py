@@ -759,10 +759,18 @@ def test_graphs_within_graphs(tmp_path: Path) -> None:
         recovered_file(tmp_path / "m.onnx")
 
 
-def test_many_nodes(tmp_path: Path) -> None:
-    nodes = [op("Relu", f"a{n}" if n else "x", f"a{n + 1}") for n in range(20_001)]
-    model = model_with([*nodes, op("Relu", "a20001", "y")])
-    with pytest.raises(StriateError, match="has 20,002 nodes"):
+@pytest.mark.parametrize(
+    ("kind", "count", "message"),
+    [
+        ("Relu", 20_001, "has 20,002 nodes"),
+        ("Relu", 6_000, "has 6,001 operators"),
+        ("Sin", 1_001, "is no ConvNet: 1,001 of its operators are no layers"),
+    ],
+)
+def test_many_nodes(tmp_path: Path, kind: str, count: int, message: str) -> None:
+    nodes = [op(kind, f"a{n}" if n else "x", f"a{n + 1}") for n in range(count)]
+    model = model_with([*nodes, op("Relu", f"a{count}", "y")])
+    with pytest.raises(StriateError, match=message):
         recovered_file(saved(tmp_path / "m.onnx", model))
 
 

@@ -20,6 +20,7 @@ from striate.foreign import short
 from striate.recover.onnx.calls import Call, Live, read, shape_of
 from striate.recover.onnx.opening import MOST_NODES, Array, Opened
 
+MOST_CALLS = 5_000  # that depend on the image; ResNet-1202 comes to 4,200
 WIDEST = 2**30  # values of one tensor of all images
 SMALL = 10_000  # values that shapes are inferred from
 COMPUTED = 2**28  # values of all constants that are computed
@@ -56,6 +57,10 @@ def folded(file: Opened, kind: TypeProto) -> Live:
         if needed.intersection(call.outputs):
             needed.update(read(call))
             kept.append(call)
+    if len(kept) > MOST_CALLS:
+        raise StriateError(
+            f"{file.path} has {len(kept):,} operators, of which {MOST_CALLS:,} are read"
+        )
     live.calls = kept[::-1]
     return live
 
