@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import onnx
 import pytest
 import strategies
 import torch
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from shipped import model_of
@@ -55,10 +57,26 @@ def said(model: Model) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def check(model: Model, tolerance: float = 2e-5) -> None:
     wanted, answers = said(model)
-    largest = max(1.0, np.abs(wanted[np.isfinite(wanted)]).max(initial=0))
     for found in answers:
         assert found.shape == wanted.shape
-        assert_allclose(found / largest, wanted / largest, rtol=0, atol=tolerance)
+        assert_allclose(relative(found, wanted), relative(wanted, wanted), rtol=0, atol=tolerance)
+
+
+def relative(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return found / max(1.0, np.abs(wanted[np.isfinite(wanted)]).max(initial=0))
+
+
+def steady(model: Model) -> bool:
+    """Whether rounding stays rounding: normalisations of little, one after another, blow it up."""
+    pixels = images(model.volume, 3)
+    wanted = answer_of(Whole(model))([pixels])[0][1]
+    whole = Whole(model, deepcopy(model.module))
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for each in (whole.shift, *whole.network.parameters()):
+            each *= 1 + 1e-6 * torch.randn(each.shape, generator=noise)
+    moved = answer_of(whole)([pixels])[0][1]
+    return np.allclose(relative(moved, wanted), relative(wanted, wanted), 0, 1e-4, equal_nan=True)
 
 
 def test_every_kind_has_its_entry() -> None:
@@ -81,6 +99,10 @@ def test_each_kind_of_layer(kind: str, data: st.DataObject) -> None:
 @settings(few, max_examples=40)
 @example(text="[2x2x2] deconv1-2/1(extra=1, dilation=2) relu")
 @example(text="[3x3x2] lrn(3, alpha=0) lrn(3, beta=0) lrn(1, alpha=0, beta=0)")
+@example(
+    text="[4x4x2] scale(-1) pad(1) maxpool3 tanh pad(0, end=1) maxpool2/1(pad=1) pad(4) avgpool3"
+)
+@example(text="[6x3x3] pad(2) softmax layernorm pad(1) shuffle(3) relu")
 @example(text="[3x3x2] deconv2-2/2(pad=1, extra=2, dilation=3, groups=2) id")
 @given(text=EITHER)
 def test_any_network(text: str) -> None:
@@ -88,7 +110,9 @@ def test_any_network(text: str) -> None:
 
     Words in any order may subtract large numbers from each other, which rounds away more digits.
     """
-    check(model_of(read(text)), tolerance=1e-3)
+    model = model_of(read(text))
+    assume(steady(model))
+    check(model, tolerance=1e-3)
 
 
 @pytest.mark.parametrize("border", [-3, 0, 1, 4])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
 import pytest
 import torch
+from conftest import Run
 from hypothesis import given
 from strategies import quick, scripts
 from torch import Tensor, nn
@@ -11,9 +15,11 @@ from torch.nn import functional
 
 import striate
 from striate import layers, zoo
+from striate.cli.recover import command
 from striate.errors import StriateError
 from striate.network import Network
 from striate.recover import Recovered, recover
+from striate.storage import read_tensors
 from striate.tree import Script
 
 SMALL = (16, 16, 3)
@@ -517,3 +523,72 @@ def test_any_network_comes_back(script: Script) -> None:
     ours, theirs = found.network.account().totals, network.account().totals
     assert (ours.parameters, ours.macs) == (theirs.parameters, theirs.macs)
     assert striate.read(str(found.network)) == found.network
+
+
+# -- the command
+
+MODELS = """
+from torch import nn
+
+def small():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+
+def broken():
+    raise RuntimeError("no luck")
+
+number = 3
+net = small()
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mymodels.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_command(here: Path, python: Run) -> None:
+    words = ("recover", "mymodels:small", "--input", "8x8x3", "--out", "a.net", "--weights", "a.st")
+    ran = python("-m", "striate", *words, PYTHONDONTWRITEBYTECODE="1", HERE=str(here))
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == ""
+    assert ran.stderr == "224 parameters, all of the source's; outputs the same\n"
+    assert (
+        here / "a.net"
+    ).read_text() == "name: mymodels:small\n---\n[8x8x3]\nconv3-8(pad=0) relu\n"
+    weights, _ = read_tensors(here / "a.st")
+    module = striate.read(here / "a.net").build()
+    module.load_state_dict(weights)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("mymodels:smal", "mymodels has no 'smal': did you mean small?"),
+        ("mymodels:broken", "mymodels:broken cannot be made: no luck"),
+        ("mymodels:number", "mymodels:number cannot be made: 'int' object is not callable"),
+        ("nomodule:x", "nomodule is not here"),
+        ("mymodels:small --input 2x2x3", "does not run on images of 2x2x3"),
+        ("mymodels:small --input abc", "'abc' is no volume"),
+        ("mymodels:small --pretrained", "timm and torchvision alone"),
+        ("nothing", "there is no run at nothing"),
+        ("nothing.onnx", "nothing.onnx cannot be read"),
+    ],
+)
+def test_a_source_that_cannot_be_read(here: Path, source: str, message: str) -> None:
+    name, *options = source.split()
+    with pytest.raises((StriateError, click.UsageError)) as refused:
+        command.main([name, *options], standalone_mode=False)
+    assert message in str(refused.value)
+
+
+def attention() -> nn.Module:
+    return Attention(3)
+
+
+def test_what_is_said_of_opaque_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    command.main([f"{__name__}:attention", "--input", "8x8x3"], standalone_mode=False)
+    said = capsys.readouterr()
+    assert "opaque8-3(attention, learned=0)" in said.out
+    assert "1 of 4 layers cannot be expressed; what they cost is unknown:" in said.err

@@ -16,6 +16,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command("recover")
 @click.argument("source", metavar="SOURCE")
 @click.option("--input", metavar="HxWxD", help="Of an image; by default what the source says.")
+@click.option("--pretrained", is_flag=True, help="With timm's or torchvision's own weights.")
 @click.option("--out", type=FILE, metavar="FILE.net", help="Write the text there.")
 @click.option(
     "--weights",
@@ -23,7 +24,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     metavar="FILE.safetensors",
     help="Write the weights there, for train --from.",
 )
-def command(source: str, input: str | None, out: Path | None, weights: Path | None) -> None:
+def command(
+    source: str, input: str | None, pretrained: bool, out: Path | None, weights: Path | None
+) -> None:
     """Read a network from a PyTorch model or an ONNX file.
 
     SOURCE is timm:NAME, torchvision:NAME, package.module:function, a file that ends in .onnx, or a
@@ -36,7 +39,7 @@ def command(source: str, input: str | None, out: Path | None, weights: Path | No
     from striate.recover.sources import recovered
 
     volume = Volume(*read_volume(input)) if input else None
-    found = recovered(source, volume)
+    found = recovered(source, volume, pretrained=pretrained)
     if out:
         out.write_text(f"{found.network}\n", "utf-8")
     else:

@@ -26,13 +26,15 @@ class Found(NamedTuple):
     input: Volume | None
 
 
-def recovered(source: str, input: Volume | None = None) -> Recovered:
+def recovered(source: str, input: Volume | None = None, *, pretrained: bool = False) -> Recovered:
     """The network of a source.
 
     Args:
         source: `timm:NAME`, `torchvision:NAME`, `package.module:function` (a function or a class
             without arguments, or a module itself), an ONNX file, or a run.
         input: the volume of an image; by default what the source says, else 224x224x3.
+        pretrained: whether timm or torchvision gives its own weights, which it downloads; else
+            they are random.
 
     Raises:
         StriateError: there is no such source, or it cannot be read.
@@ -42,7 +44,12 @@ def recovered(source: str, input: Volume | None = None) -> Recovered:
         return cast(Recovered, onnx.recovered_file(Path(source), input))
     if (named := SOURCE.fullmatch(source)) and not Path(source).exists():
         library, name = named.groups()
-        module, usual = LIBRARIES.get(library, _function_of(library))(name)
+        if pretrained and library not in LIBRARIES:
+            raise StriateError(
+                f"{source} has the weights that it has: timm and torchvision alone ask"
+            )
+        find = LIBRARIES.get(library, _function_of(library))
+        module, usual = find(name, pretrained)
         return recover(module, input or usual or COMMON, front={"name": source})
     return _of_run(source, input)
 
@@ -54,28 +61,38 @@ def _of_run(source: str, input: Volume | None) -> Recovered:
     return recover(run.model(), input or run.network.input, front=run.network.front)
 
 
-def _timm(name: str) -> Found:
+def _timm(name: str, pretrained: bool = False) -> Found:
     timm = _imported("timm", "timm")
     if name not in timm.list_models():
         raise StriateError(f"timm has no {name!r}: {nearest(name, timm.list_models())}")
-    module = timm.create_model(name, pretrained=False)
+    module = _made(lambda: timm.create_model(name, pretrained=pretrained), name)
     said = getattr(module, "pretrained_cfg", {}).get("input_size")
     return Found(module, Volume(said[1], said[2], said[0]) if said else None)
 
 
-def _torchvision(name: str) -> Found:
+def _torchvision(name: str, pretrained: bool = False) -> Found:
     models = _imported("torchvision.models", "torchvision")
     if name not in models.list_models():
         raise StriateError(f"torchvision has no {name!r}: {nearest(name, models.list_models())}")
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    module = models.get_model(name, weights=None, **options)
     weights = models.get_model_weights(name)
+    wanted = weights.DEFAULT if pretrained and len(weights) else None
+    options = {} if wanted else options
+    module = _made(lambda: models.get_model(name, weights=wanted, **options), name)
     crop = getattr(weights.DEFAULT.transforms(), "crop_size", None) if len(weights) else None
     return Found(module, Volume(crop[0], crop[0], 3) if crop else None)
 
 
-def _function_of(package: str) -> Callable[[str], Found]:
-    def found(name: str) -> Found:
+def _made(make: Callable[[], Any], name: str) -> Any:
+    try:
+        return make()
+    except Exception as reason:  # whatever other people's code raises
+        lines = str(reason).strip().splitlines() or [type(reason).__name__]
+        raise StriateError(f"{name} cannot be made: {lines[0][:300]}") from reason
+
+
+def _function_of(package: str) -> Callable[..., Found]:
+    def found(name: str, pretrained: bool = False) -> Found:
         if "" not in sys.path:
             sys.path.insert(0, "")  # as `python -m` does: what lies here can be named
         home: Any = _imported(package, package)
@@ -83,12 +100,7 @@ def _function_of(package: str) -> Callable[[str], Found]:
             if not hasattr(home, part):
                 raise StriateError(f"{package} has no {name!r}: {nearest(part, dir(home))}")
             home = getattr(home, part)
-        try:
-            made = home if isinstance(home, nn.Module) else home()
-        except Exception as reason:
-            raise StriateError(
-                f"{package}:{name}() fails: {type(reason).__name__}: {reason}"
-            ) from reason
+        made = home if isinstance(home, nn.Module) else _made(home, f"{package}:{name}")
         if not isinstance(made, nn.Module):
             raise StriateError(f"{package}:{name} gives {made!r:.80}, which is no PyTorch module")
         return Found(made, None)
@@ -96,7 +108,7 @@ def _function_of(package: str) -> Callable[[str], Found]:
     return found
 
 
-LIBRARIES: dict[str, Callable[[str], Found]] = {"timm": _timm, "torchvision": _torchvision}
+LIBRARIES: dict[str, Callable[..., Found]] = {"timm": _timm, "torchvision": _torchvision}
 
 
 def _imported(module: str, package: str) -> Any:

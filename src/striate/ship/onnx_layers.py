@@ -309,7 +309,11 @@ def _pad(graph: Graph, stage: Stage, inputs: list[str]) -> str:
     layer = stage.layer
     assert isinstance(layer, layers.Pad)
     zeros = graph.constant([0, 0, *layer.border, 0, 0, *layer.after], f"{stage.name}.around")
-    return graph.op("Pad", [inputs[0], zeros], stage.name)
+    # With its axes named, ONNX Runtime does not make it part of a pool, which it does wrongly:
+    # no window of a max pool would see these zeros, and an average may have no wide ones. All axes,
+    # because where it turns the volume it turns the borders alone.
+    axes = graph.constant([0, 1, 2, 3], f"{stage.name}.axes")
+    return graph.op("Pad", [inputs[0], zeros, "", axes], stage.name)
 
 
 def _upsample(graph: Graph, stage: Stage, inputs: list[str]) -> str:

@@ -162,7 +162,7 @@ def _got(trace: Tracer, input: Value, index: Any) -> Value:
     parts = list(index) if isinstance(index, tuple) else [index]
     if None in parts:
         if all(each is None or each == slice(None) for each in parts):
-            return _reshaped(trace, input)  # type: ignore[no-any-return]
+            return _reshaped(trace, input)
         raise Unknown
     if parts and parts[0] is Ellipsis:
         parts = [slice(None)] * (input.rank + 1 - len(parts)) + parts[1:]

@@ -8,19 +8,21 @@ that no entry can be wrong in silence.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from striate import layers
 from striate.recover.noting import Notes
 from striate.recover.values import Unknown, Value
 
 Operation = Callable[..., Value | list[Value]]
+Given = TypeVar("Given", bound=Operation)
 OPERATIONS: dict[str, Operation] = {}
 
 
-def named(*names: str) -> Callable[[Operation], Operation]:
+def named(*names: str) -> Callable[[Given], Given]:
     """Registers an operation under PyTorch's names for it."""
 
-    def register(operation: Operation) -> Operation:
+    def register(operation: Given) -> Given:
         for name in names:
             OPERATIONS[name] = operation
         return operation
