@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import pytest
 from conftest import Run
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from shipped import model_of
 
@@ -369,6 +371,57 @@ def test_a_gate_is_a_product(file: Callable[..., Path]) -> None:
     )
 
 
+windows = st.fixed_dictionaries(
+    {
+        "kernel": st.tuples(*[st.integers(1, 4)] * 2),
+        "strides": st.tuples(*[st.integers(1, 3)] * 2),
+        "dilations": st.tuples(*[st.integers(1, 2)] * 2),
+        "pads": st.tuples(*[st.integers(0, 3)] * 4),
+        "auto_pad": st.sampled_from(["NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"]),
+        "sides": st.tuples(*[st.integers(7, 11)] * 2),
+    }
+)
+
+
+def stated(drawn: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of a window: padding in numbers, or by a name where ONNX Runtime takes that."""
+    named = drawn["auto_pad"] != "NOTSET"
+    if not named:
+        return {name: drawn[name] for name in ("strides", "dilations", "pads")}
+    strides = [min(each) for each in zip(drawn["strides"], drawn["kernel"], strict=True)]
+    return {"strides": strides, "auto_pad": drawn["auto_pad"]}
+
+
+@given(drawn=windows)
+def test_any_convolution_is_whole(drawn: dict[str, Any], tmp_path_factory: Any) -> None:
+    """Padding that differs at the end, or is only named, dilated or not."""
+    node = op("Conv", "x w b", "y", **stated(drawn))
+    arrays = {"w": chance(4, 3, *drawn["kernel"]), "b": B3}
+    model = model_with([node], arrays, shape=["N", 3, *drawn["sides"]])
+    body(saved(tmp_path_factory.mktemp("any") / "model.onnx", model))
+
+
+@given(
+    drawn=windows,
+    kind=st.sampled_from(["MaxPool", "AveragePool"]),
+    ceil=st.booleans(),
+    counted=st.booleans(),
+)
+def test_any_pool_is_whole_or_opaque(
+    drawn: dict[str, Any], kind: str, ceil: bool, counted: bool, tmp_path_factory: Any
+) -> None:
+    small = [
+        min(pad, side - 1) for pad, side in zip(drawn["pads"], drawn["kernel"] * 2, strict=True)
+    ]
+    said = {**stated({**drawn, "pads": small}), "kernel_shape": drawn["kernel"]}
+    said |= {"count_include_pad": int(counted)} if kind == "AveragePool" else {}
+    said.pop("dilations", None)
+    said |= {"ceil_mode": int(ceil)} if drawn["auto_pad"] == "NOTSET" else {}
+    model = model_with([op(kind, "x", "y", **said)], shape=["N", 3, *drawn["sides"]])
+    found = recovered_file(saved(tmp_path_factory.mktemp("any") / "model.onnx", model))
+    assert found.opaque or found.whole, str(found.network)
+
+
 # -- how files say what they take
 
 
@@ -387,6 +440,19 @@ def test_channels_that_come_last(file: Callable[..., Path]) -> None:
     arrays = {**CONV, "p": np.array([0, 1, 1, 0, 0, 0, 0, 0]), "v": chance(4, 5), "a": chance(5)}
     path = file(nodes, arrays, shape=["N", 8, 8, 3])
     assert body(path) == "pad(1, end=0) conv3-4/2(pad=0) relu conv1-5 avgpool"
+
+
+def test_rows_of_channels_that_come_last(file: Callable[..., Path]) -> None:
+    """As TensorFlow flattens: the weights of what follows are put in order."""
+    nodes = [
+        op("Transpose", "x", "t", perm=[0, 2, 3, 1]),
+        op("Reshape", "t s", "f"),
+        op("Relu", "f", "r"),
+        op("MatMul", "r w", "m"),
+        op("Add", "m b", "y"),
+    ]
+    path = file(nodes, {"s": np.array([-1, 192]), "w": chance(192, 4), "b": B3})
+    assert body(path) == "relu fc-4"
 
 
 @pytest.mark.parametrize("order", ["first", "last"])
@@ -759,10 +825,18 @@ def test_graphs_within_graphs(tmp_path: Path) -> None:
         recovered_file(tmp_path / "m.onnx")
 
 
-def test_many_nodes(tmp_path: Path) -> None:
-    nodes = [op("Relu", f"a{n}" if n else "x", f"a{n + 1}") for n in range(20_001)]
-    model = model_with([*nodes, op("Relu", "a20001", "y")])
-    with pytest.raises(StriateError, match="has 20,002 nodes"):
+@pytest.mark.parametrize(
+    ("kind", "count", "message"),
+    [
+        ("Relu", 20_001, "has 20,002 nodes"),
+        ("Relu", 6_000, "has 6,001 operators"),
+        ("Sin", 1_001, "is no ConvNet: 1,001 of its operators are no layers"),
+    ],
+)
+def test_many_nodes(tmp_path: Path, kind: str, count: int, message: str) -> None:
+    nodes = [op(kind, f"a{n}" if n else "x", f"a{n + 1}") for n in range(count)]
+    model = model_with([*nodes, op("Relu", f"a{count}", "y")])
+    with pytest.raises(StriateError, match=message):
         recovered_file(saved(tmp_path / "m.onnx", model))
 
 
@@ -803,6 +877,26 @@ def test_torn_files(file: Callable[..., Path]) -> None:
             assert "\n" not in str(reason)
 
 
+# -- what is installed
+
+
+def test_without_onnxruntime(file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By onnx's own evaluator."""
+    from striate.recover.onnx import reading
+
+    monkeypatch.setattr(reading, "find_spec", lambda name: None)
+    monkeypatch.delattr(reading, "session_of")
+    assert (
+        body(file([op("Conv", "x w b", "c", **SAME), op("Relu", "c", "y")], CONV)) == "conv3-4 relu"
+    )
+
+
+def test_without_onnx(python: Run, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['onnx'] = None; import striate; striate.read('model.onnx')"
+    ran = python("-c", code)
+    assert "StriateError: onnx is not here: pip install onnx" in ran.stderr
+
+
 # -- the command
 
 
@@ -820,7 +914,7 @@ def test_the_command(python: Run, tmp_path: Path) -> None:
     ran = python("-m", "striate", "table", str(tmp_path / "small.onnx"))
     assert ran.returncode == 0 and "conv3-4" in ran.stdout, ran.stderr
     (tmp_path / "torn.onnx").write_bytes(b"not at all")
-    for verb in ("recover", "table", "check", "print"):
+    for verb in ("recover", "check"):
         ran = python("-m", "striate", verb, str(tmp_path / "torn.onnx"))
         assert ran.returncode == 1 and "Traceback" not in ran.stderr
         assert "torn.onnx is no ONNX file, or is cut off" in ran.stderr

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from striate.tree import Item, Repeat, Sequence
 
 LONGEST = 40  # items that are repeated as one
@@ -9,8 +13,10 @@ LONGEST = 40  # items that are repeated as one
 
 def folded(items: list[Item]) -> Sequence:
     """The same items, repetitions written as such; the longest stretch first, from the left."""
+    numbers: dict[Item, int] = {}  # equal items have equal numbers, which compare faster
     while True:
-        best = max(_repetitions(items), key=lambda found: (found[0], -found[2]), default=None)
+        known = np.array([numbers.setdefault(each, len(numbers)) for each in items])
+        best = max(_repetitions(known), key=lambda found: (found[0], -found[2]), default=None)
         if best is None:
             return tuple(items)
         _, first, period, times = best
@@ -18,17 +24,14 @@ def folded(items: list[Item]) -> Sequence:
         items = [*items[:first], repeated, *items[first + period * times :]]
 
 
-def _repetitions(items: list[Item]) -> list[tuple[int, int, int, int]]:
-    """How many items each repetition saves, where it begins, its period, how many times."""
-    found = []
+def _repetitions(items: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Iterator[tuple[int, ...]]:
+    """For each period how many items are saved at most, where, the period, how many times."""
     for period in range(1, min(LONGEST, len(items) // 2) + 1):
-        first = 0
-        while first + 2 * period <= len(items):
-            times = 1
-            here = items[first : first + period]
-            while items[first + times * period : first + (times + 1) * period] == here:
-                times += 1
-            if times > 1:
-                found.append(((times - 1) * period, first, period, times))
-            first += 1
-    return found
+        apart = np.flatnonzero(items[:-period] != items[period:])
+        ends = np.append(apart, len(items) - period)
+        starts = np.append(0, apart + 1)
+        times = (ends - starts) // period + 1  # from the start of each stretch of equal items
+        first = int(times.argmax())
+        if times[first] > 1:
+            most = int(times[first])
+            yield (most - 1) * period, int(starts[first]), period, most

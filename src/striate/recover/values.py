@@ -11,6 +11,7 @@ from striate.layers import Volume
 SPATIAL = "NDHW"
 LAST = "NHWD"  # channels last, as layer normalisation wants it
 FLAT = "NK"  # all values in a row
+ROWS = "NL"  # all values in a row, as they lie with channels last
 LINE = "NDP"  # all positions in a row
 GROUPED = "NGCHW"  # the channels of each group together
 SHUFFLED = "NCGHW"
@@ -92,6 +93,7 @@ class Value:
             SPATIAL: (depth, height, width),
             LAST: (height, width, depth),
             FLAT: (height * width * depth,),
+            ROWS: (height * width * depth,),
             LINE: (depth, height * width),
             GROUPED: (self.groups, each, height, width),
             SHUFFLED: (each, self.groups, height, width),

@@ -11,7 +11,7 @@ from striate.layers import Pair
 from striate.recover.onnx.registry import named, pytorch
 from striate.recover.onnx.sides import sliding
 from striate.recover.pytorch.registry import require
-from striate.recover.values import FLAT, SPATIAL, Constant, Value
+from striate.recover.values import FLAT, ROWS, SPATIAL, Constant, Value
 
 if TYPE_CHECKING:
     from striate.recover.onnx.calls import Call
@@ -74,6 +74,11 @@ def _matmul(trace: OnnxTracer, call: Call, input: Value, weight: Constant) -> Va
 
 
 def _linear(trace: OnnxTracer, input: Value, weight: Constant, bias: Constant | None) -> Value:
+    if input.order == ROWS:
+        height, width, depth = input.met(ROWS)
+        rows = trace.array(weight).reshape(-1, height, width, depth).transpose(0, 3, 1, 2)
+        weight = trace.derived(weight, "channels first", rows.reshape(weight.shape))
+        input = input.ordered(FLAT)
     return pytorch("linear", trace, input, weight, bias)
 
 

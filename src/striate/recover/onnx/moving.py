@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.recover.onnx.registry import named, number, pytorch, wholes
 from striate.recover.pytorch.registry import OPERATIONS, require
-from striate.recover.values import LAST, SPATIAL, Constant, Value
+from striate.recover.values import FLAT, LAST, ROWS, SPATIAL, Constant, Value
 
 if TYPE_CHECKING:
     from striate.recover.onnx.calls import Call
@@ -20,6 +20,9 @@ def _same(trace: OnnxTracer, call: Call, input: Value, *like: Any) -> Value:
 
 @named("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def _reshaped(trace: OnnxTracer, call: Call, input: Value, *rest: Any) -> Value:
+    volume = input.volume
+    if input.order == LAST and volume and trace.shapes[0][1:] == (volume.size,):
+        return input.ordered(FLAT if volume[:2] == (1, 1) else ROWS)  # as TensorFlow flattens
     return pytorch("reshape", trace, input)
 
 

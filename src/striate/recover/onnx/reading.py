@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor
 
 from striate.errors import StriateError
-from striate.foreign import session_of
+from striate.foreign import session_of, short
 from striate.layers import Volume
 from striate.recover.onnx.beginning import Beginning, begun
 from striate.recover.onnx.calls import Live, read
@@ -111,7 +111,7 @@ def _answers(live: Live, start: Beginning, given: Value) -> Callable[[Tensor], T
         kind = live.types[start.name]
         assert kind is not None
         wanted = helper.tensor_dtype_to_np_dtype(kind.tensor_type.elem_type)
-        run = _runner(_cut(live, start))
+        run = _runner(live.file.path, _cut(live, start))
         batch = (live.shape(start.name) or (1,))[0]
         found = []
         for part in np.split(pixels.contiguous().numpy().astype(wanted), len(images)):
@@ -143,11 +143,20 @@ def _cut(live: Live, start: Beginning) -> bytes:
     return content
 
 
-def _runner(content: bytes) -> Callable[[dict[str, Any]], list[Any]]:
+def _runner(path: Path, content: bytes) -> Callable[[dict[str, Any]], list[Any]]:
+    """By ONNX Runtime, or where there is none by onnx itself."""
+    runner: Any
     if find_spec("onnxruntime"):
-        session = session_of(content, torch.get_num_threads())
-        return lambda given: list(session.run(None, given))
-    from onnx.reference import ReferenceEvaluator
+        runner = session_of(content, torch.get_num_threads())
+    else:
+        from onnx.reference import ReferenceEvaluator
 
-    evaluator = ReferenceEvaluator(onnx.load_model_from_string(content))
-    return lambda given: list(evaluator.run(None, given))
+        runner = ReferenceEvaluator(onnx.load_model_from_string(content))
+
+    def run(given: dict[str, Any]) -> list[Any]:
+        try:
+            return list(runner.run(None, given))
+        except Exception as reason:  # their own exceptions have no common base
+            raise StriateError(f"{path} does not run: {short(reason)}") from None
+
+    return run

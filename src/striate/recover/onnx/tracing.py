@@ -19,6 +19,7 @@ from striate.recover.values import FLAT, LAST, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 
 KEPT = ("running_mean", "running_var", "codes")  # what a layer keeps and does not learn
+MOST_LOST = 1_000  # operators that are no layers: with more it is no ConvNet
 # What an operator may do with inputs that it does not expect.
 UNFIT = (
     Unknown,
@@ -54,6 +55,9 @@ class OnnxTracer(Notes):
         for call in self.calls:
             self.noted(call)
         output, path = self.live.file.output, self.live.file.path
+        lost = sum(node.layer is None for node in self.nodes.values())
+        if lost > MOST_LOST:
+            raise StriateError(f"{path} is no ConvNet: {lost:,} of its operators are no layers")
         found = self.values.get(output)
         if found is None:
             raise StriateError(f"{path} gives nothing that depends on its input")
