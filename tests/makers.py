@@ -14,7 +14,16 @@ from typing import Any
 from striate.errors import Misfit, NotationError
 from striate.expand import expand
 from striate.layers import JOINS, KINDS, FullyConnected, Pair, Shortcut, Upsample, Volume
-from striate.layers.settings import Choice, Extent, Real, Whole, Wholes, form_of, settings_of
+from striate.layers.settings import (
+    Choice,
+    Extent,
+    Identifier,
+    Real,
+    Whole,
+    Wholes,
+    form_of,
+    settings_of,
+)
 from striate.notation import write_script
 from striate.notation.words import canonical, checked, word_of
 from striate.tree import (
@@ -206,7 +215,7 @@ class Maker:
     def word(self, met: Volume, known: Known) -> Word:
         """A word of any kind that fits, some of its numbers as expressions of the parameters."""
         for _ in range(8):
-            kind = self.one(KINDS)
+            kind = self.one(sorted({*KINDS} - {"opaque"}))
             try:
                 layer = KINDS[kind](**self.settings(kind, met))
                 if layer.volume(met).size <= LARGEST_VOLUME:
@@ -234,6 +243,8 @@ class Maker:
         match form:
             case Choice():
                 return self.one(form.names)
+            case Identifier():
+                return self.one(("attention", "unknown", "a_1", "x"))
             case Real():
                 return self.real(max(form.low, -3.0), min(form.high, 3.0))
             case Wholes():

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from shipped import model_of
-from strategies_layers import layers, texts, volumes
+from strategies_layers import EVERY, layers, texts, volumes
 
 from striate.foreign import session_of
-from striate.layers import JOINS, KINDS, FullyConnected
+from striate.layers import JOINS, FullyConnected
 from striate.network import Network, read
 from striate.ship.choice import images
 from striate.ship.engines import SCORES
@@ -80,11 +80,11 @@ def steady(model: Model) -> bool:
 
 
 def test_every_kind_has_its_entry() -> None:
-    every = {*KINDS, *JOINS} - NOTHING
+    every = {*EVERY, *JOINS} - NOTHING
     assert {each.kind for each in IN_ONNX} == {each.kind for each in IN_PYTHON} == every
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(EVERY))
 @few
 @given(data=st.data())
 def test_each_kind_of_layer(kind: str, data: st.DataObject) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies_layers import SETTINGS, fitting, texts, volumes
+from strategies_layers import EVERY, SETTINGS, fitting, texts, volumes
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.account import CONVENTIONS
@@ -269,7 +269,7 @@ def test_operations_of_upsampling() -> None:
 
 def test_every_kind_has_its_operations_counted() -> None:
     """No kind is left out of these tests."""
-    assert {*BY_HAND, *BY_VALUE, *FREE, *ESTIMATED} == set(KINDS)
+    assert {*BY_HAND, *BY_VALUE, *FREE, *ESTIMATED} == EVERY
 
 
 @pytest.mark.parametrize("branches", [2, 3, 4])

@@ -590,5 +590,5 @@ def attention() -> nn.Module:
 def test_what_is_said_of_opaque_parts(capsys: pytest.CaptureFixture[str]) -> None:
     command.main([f"{__name__}:attention", "--input", "8x8x3"], standalone_mode=False)
     said = capsys.readouterr()
-    assert "opaque8-3(attention, learned=0)" in said.out
+    assert "opaque8-3(chunk, learned=0)" in said.out
     assert "1 of 4 layers cannot be expressed; what they cost is unknown:" in said.err

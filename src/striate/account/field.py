@@ -168,7 +168,7 @@ def joined(axes: Sequence[Axis], outputs: int) -> Axis:
     sights = [axis.sight for axis in axes if axis.sight]
     narrows = [axis.narrow for axis in axes if axis.narrow]
     if len(sights) < len(axes) or len(narrows) < len(axes):
-        return Axis(None, None, False)
+        return Axis(None, None, all(axis.aligned for axis in axes))
     if outputs == 1:  # then jumps do not matter
         longest = max(each.shift for each in sights)
         sights = [Sight(longest, each.table[:1]) for each in sights]
@@ -228,8 +228,8 @@ def fields(steps: Sequence[Step]) -> list[Field]:
             volumes = [input if at == INPUT else steps[at].volume for at in step.inputs]
             found.append(_joined(met, volumes, step.volume))
         else:
-            height, width = step.layer.reach(step.met)
-            found.append(_through(met[0], height, width))
+            reach = step.layer.reach(step.met)
+            found.append(_through(met[0], *reach) if reach else _unknown(met[0]))
     return found
 
 
@@ -241,6 +241,10 @@ def _joined(met: Sequence[Field], volumes: Sequence[Volume], made: Volume) -> Fi
     height = [spread(field.height, volume.height, rows) for field, volume in pairs]
     width = [spread(field.width, volume.width, columns) for field, volume in pairs]
     return Field(joined(height, rows), joined(width, columns))
+
+
+def _unknown(met: Field) -> Field:
+    return Field(*(Axis(None, None, axis.aligned) for axis in (met.height, met.width)))
 
 
 def _through(met: Field, height: Reach, width: Reach) -> Field:

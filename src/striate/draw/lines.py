@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from striate.account import Account, Row
+from striate.account.ledger import times as many
+from striate.account.ledger import total
 from striate.layers import JOINS
 from striate.steps import INPUT, Part, Step
 
@@ -81,7 +83,8 @@ class Line:
         times: repetitions folded into it.
         heads: whether it names a part and sums up the lines under it.
         row: the last of its rows, for the volume.
-        parameters, flops, activations: sums over its rows and all its repetitions.
+        parameters, flops, activations: sums over its rows and all its repetitions; None where
+            one of them is not known.
         field: the receptive field, over repetitions from the first's to the last's.
     """
 
@@ -92,8 +95,8 @@ class Line:
     times: int
     heads: bool
     row: Row
-    parameters: int
-    flops: int
+    parameters: int | None
+    flops: int | None
     activations: int
     field: str
 
@@ -263,8 +266,8 @@ def _line(entry: Entry, last: Entry, stem: str, rest: str, depth: int) -> Line:
         times=times,
         heads=bool(entry.parts()),
         row=last.end(),
-        parameters=times * sum(row.parameters for row in rows),
-        flops=times * sum(row.flops for row in rows),
+        parameters=many(times, total(row.parameters for row in rows)),
+        flops=many(times, total(row.flops for row in rows)),
         activations=times * sum(row.activations for row in rows),
         field=_field(entry.end(), last.end()),
     )

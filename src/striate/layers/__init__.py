@@ -76,6 +76,7 @@ KINDS: dict[str, type[Layer]] = {
         Slice,
         Shuffle,
         Shortcut,
+        Opaque,
     )
 }
 

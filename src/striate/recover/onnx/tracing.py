@@ -135,8 +135,10 @@ class OnnxTracer(Notes):
         """As before; ONNX does not look whether all weights are as large as they have to be."""
         sizes = [each.size for each in (weights or {}).values() if each]
         met = inputs[0].volume
-        if sizes and met and sum(sizes) != layer.parameters(met).total + layer.buffers(met):
-            raise Unknown
+        if sizes and met:
+            parameters, buffers = layer.parameters(met), layer.buffers(met)
+            if parameters is None or sum(sizes) != parameters.total + (buffers or 0):
+                raise Unknown
         return super().add(layer, inputs, weights, volume)
 
     def weight(self, constant: Constant) -> Constant:
