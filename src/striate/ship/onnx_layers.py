@@ -7,165 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
 from striate import layers
-from striate.layers.window import Slide
-from striate.ship.engines import PIXELS, PROBABILITIES, SCORES
+from striate.ship import onnx_windows as windows
+from striate.ship.onnx_nodes import Graph
 from striate.ship.stages import Stage
-
-
-class Graph:
-    """Nodes and constants as they are added; a volume is known by the name of its tensor."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self.taken = dict.fromkeys((PIXELS, PROBABILITIES, SCORES), 1)
-
-    def op(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        """Add a node with one output, which is returned."""
-        output = self._free(name)
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
-
-    def constant(self, values: Any, name: str) -> str:
-        """Add a constant: floats as float32, whole numbers as int64."""
-        if isinstance(values, torch.Tensor):
-            values = values.detach().cpu().numpy()
-        array = np.asarray(values)
-        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
-        name = self._free(name)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def _free(self, name: str) -> str:
-        count = self.taken[name] = self.taken.get(name, 0) + 1
-        return name if count == 1 else self._free(f"{name}_{count}")
-
 
 Module = Any  # of PyTorch, of the kind that `kinds.py` makes for the layer
 AFFINE = ("weight", "bias")
-
-
-def _conv(graph: Graph, stage: Stage, inputs: list[str]) -> str:
-    module: Module = stage.module
-    layer = stage.layer
-    assert isinstance(layer, layers.Conv)
-    conv = module.conv if layer.bias == "point" else module
-    rows, columns = layer.made_up(stage.met)
-    high, wide = conv.padding
-    given = [inputs[0], graph.constant(conv.weight, f"{stage.name}.weight")]
-    if conv.bias is not None:
-        given.append(graph.constant(conv.bias, f"{stage.name}.bias"))
-    made = graph.op(
-        "Conv",
-        given,
-        stage.name,
-        kernel_shape=list(conv.kernel_size),
-        strides=list(conv.stride),
-        pads=[high, wide, high + rows, wide + columns],
-        dilations=list(conv.dilation),
-        group=conv.groups,
-    )
-    if layer.bias != "point":
-        return made
-    point = graph.constant(module.point.bias, f"{stage.name}.point")
-    return graph.op("Add", [made, point], f"{stage.name}/point")
-
-
-def _deconv(graph: Graph, stage: Stage, inputs: list[str]) -> str:
-    module: Module = stage.module
-    name, pad, extra = stage.name, module.padding, module.output_padding
-    # ONNX Runtime refuses output_padding from the stride on, which a dilated kernel may have: rows
-    # at the end are then padding that is not cut off, and zeros beyond it.
-    kept = [min(each) for each in zip(pad, extra, strict=True)]
-    beyond = [e - k for e, k in zip(extra, kept, strict=True)]
-    made = graph.op(
-        "ConvTranspose",
-        [inputs[0], graph.constant(module.weight, f"{name}.weight")],
-        name,
-        kernel_shape=list(module.kernel_size),
-        strides=list(module.stride),
-        pads=[*pad, *(p - k for p, k in zip(pad, kept, strict=True))],
-        dilations=list(module.dilation),
-        group=module.groups,
-    )
-    if any(beyond):
-        zeros = graph.constant([0, 0, 0, 0, 0, 0, *beyond], f"{name}.beyond")
-        made = graph.op("Pad", [made, zeros], f"{name}/padded")
-    if module.bias is None:
-        return made
-    bias = graph.constant(module.bias.reshape(1, -1, 1, 1), f"{name}.bias")
-    return graph.op("Add", [made, bias], f"{name}/bias")
-
-
-def _window(stage: Stage) -> tuple[dict[str, Any], tuple[Slide, Slide], tuple[int, int]]:
-    """A pool's attributes, its slides, and the rows and columns that `ceil` makes up at the end.
-
-    Stated as padding: ONNX's own ceil_mode and PyTorch's disagree in some releases.
-    """
-    layer = stage.layer
-    assert isinstance(layer, layers.Pool)
-    slides = layer.slides(stage.met)
-    high, wide = (max(0, -slide.excess(layer.rounding)) for slide in slides)
-    ups = [slide.padding for slide in slides]
-    attributes = {
-        "kernel_shape": [slide.kernel for slide in slides],
-        "strides": [slide.stride for slide in slides],
-        "pads": [*ups, ups[0] + high, ups[1] + wide],
-    }
-    return attributes, slides, (high, wide)
-
-
-def _maxpool(graph: Graph, stage: Stage, inputs: list[str]) -> str:
-    layer = stage.layer
-    assert isinstance(layer, layers.MaxPool)
-    if layer.whole:
-        return graph.op("GlobalMaxPool", inputs, stage.name)
-    attributes, _, _ = _window(stage)
-    pads = attributes["pads"]
-    if any(pad >= side for pad, side in zip(pads, 2 * attributes["kernel_shape"], strict=True)):
-        # ONNX Runtime refuses padding as wide as the kernel, as rows that `ceil` makes up may be.
-        borders = graph.constant([0, 0, *pads[:2], 0, 0, *pads[2:]], f"{stage.name}.borders")
-        least = graph.constant(torch.tensor(-torch.inf), f"{stage.name}.least")
-        inputs = [graph.op("Pad", [*inputs, borders, least], f"{stage.name}/padded")]
-        attributes["pads"] = [0, 0, 0, 0]
-    return graph.op("MaxPool", inputs, stage.name, dilations=list(layer.dilation), **attributes)
-
-
-def _avgpool(graph: Graph, stage: Stage, inputs: list[str]) -> str:
-    layer = stage.layer
-    assert isinstance(layer, layers.AvgPool)
-    if layer.whole:
-        return graph.op("GlobalAveragePool", inputs, stage.name)
-    attributes, slides, made_up = _window(stage)
-    padded = layer.counted == "padded"
-    mean = graph.op("AveragePool", inputs, stage.name, count_include_pad=int(padded), **attributes)
-    if not (padded and any(made_up)):
-        return mean
-    # PyTorch counts padding, but not what `ceil` makes up beyond it.
-    counts = [_counts(slide, layer.rounding) for slide in slides]
-    share = np.outer(*[slide.kernel / each for slide, each in zip(slides, counts, strict=True)])
-    return graph.op("Mul", [mean, graph.constant(share, f"{stage.name}.share")], stage.name)
-
-
-def _counts(slide: Slide, rounding: str) -> NDArray[np.float64]:
-    """How many positions each window covers within the padded volume."""
-    starts = np.arange(slide.positions(rounding)) * slide.stride
-    ends = np.minimum(starts + slide.kernel, slide.size + 2 * slide.padding)
-    return (ends - starts).astype(np.float64)
-
-
-def _subsample(graph: Graph, stage: Stage, inputs: list[str]) -> str:
-    module: Module = stage.module
-    attributes, slides, _ = _window(stage)
-    mean = graph.op("AveragePool", inputs, f"{stage.name}/mean", count_include_pad=1, **attributes)
-    size = slides[0].kernel * slides[1].kernel
-    weight = graph.constant(module.weight * size, f"{stage.name}.weight")
-    scaled = graph.op("Mul", [mean, weight], f"{stage.name}/scaled")
-    return graph.op("Add", [scaled, graph.constant(module.bias, f"{stage.name}.bias")], stage.name)
 
 
 def _dense(graph: Graph, stage: Stage, inputs: list[str]) -> str:
@@ -377,11 +226,11 @@ def _plainly(kind: str, **attributes: Any) -> Callable[[Graph, Stage, list[str]]
 
 
 WRITERS: dict[type[layers.Layer], Callable[[Graph, Stage, list[str]], str]] = {
-    layers.Conv: _conv,
-    layers.Deconv: _deconv,
-    layers.MaxPool: _maxpool,
-    layers.AvgPool: _avgpool,
-    layers.Subsample: _subsample,
+    layers.Conv: windows.conv,
+    layers.Deconv: windows.deconv,
+    layers.MaxPool: windows.maxpool,
+    layers.AvgPool: windows.avgpool,
+    layers.Subsample: windows.subsample,
     layers.FullyConnected: _dense,
     layers.RadialBasis: _rbf,
     layers.Flatten: _plainly("Identity"),
