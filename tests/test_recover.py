@@ -520,8 +520,9 @@ def test_any_network_comes_back(script: Script) -> None:
         assert found.opaque
         return
     assert found.whole, str(found.network)
-    ours, theirs = found.network.account().totals, network.account().totals
-    assert (ours.parameters, ours.macs) == (theirs.parameters, theirs.macs)
+    if not network.expansion.heads:  # of which evaluation computes nothing
+        ours, theirs = found.network.account().totals, network.account().totals
+        assert (ours.parameters, ours.macs) == (theirs.parameters, theirs.macs)
     assert striate.read(str(found.network)) == found.network
 
 
