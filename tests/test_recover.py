@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import Run
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import quick, scripts
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,8 +20,10 @@ from striate.cli.recover import command
 from striate.errors import StriateError
 from striate.network import Network
 from striate.recover import Recovered, recover
+from striate.recover.folding import folded
 from striate.storage import read_tensors
-from striate.tree import Script
+from striate.tree import Repeat, Script, Word
+from striate.tree import Sequence as Items
 
 SMALL = (16, 16, 3)
 
@@ -158,6 +161,48 @@ def test_repetitions_are_folded() -> None:
         "maxpool2 [2x2x32]\n"
         "(fc-64 relu dropout(0.5))*2 fc-10"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("abab", "(a b)*2"),
+        ("aabaabc", "(a*2 b)*2 c"),
+        ("aabbaabbb", "(a*2 b*2)*2 b"),
+        ("abcab", "a b c a b"),
+        ("abc" * 4000, "(a b c)*4000"),
+    ],
+)
+def test_what_comes_several_times_in_a_row_is_said_once(words: str, said: str) -> None:
+    items = folded([Word(each) for each in words])
+    assert _plain(items) == said
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=40))
+def test_folding_keeps_every_word(words: list[str]) -> None:
+    assert _unfolded(folded([Word(each) for each in words])) == words
+
+
+def _plain(items: Items) -> str:
+    said = []
+    for item in items:
+        if isinstance(item, Repeat):
+            body = _plain(item.body)
+            said.append(f"({body})*{item.times}" if len(item.body) > 1 else f"{body}*{item.times}")
+        elif isinstance(item, Word):
+            said.append(item.kind)
+    return " ".join(said)
+
+
+def _unfolded(items: Items) -> list[str]:
+    words: list[str] = []
+    for item in items:
+        if isinstance(item, Repeat):
+            assert isinstance(item.times, int)
+            words += _unfolded(item.body) * item.times
+        elif isinstance(item, Word):
+            words.append(item.kind)
+    return words
 
 
 class Unit(nn.Sequential):
