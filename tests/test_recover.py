@@ -483,6 +483,77 @@ def test_a_view_changed_in_place_is_not_overlooked() -> None:
     assert recover(Written(rectified, conv=nn.Conv2d(3, 4, 1)), SMALL).opaque
 
 
+def stale(m: nn.Module, x: Tensor) -> Tensor:
+    x = m.conv(x)  # type: ignore[operator]
+    part = x[:, :2]
+    x.relu_()
+    return part * 2
+
+
+def hidden(m: nn.Module, x: Tensor) -> Tensor:
+    x = m.conv(x)  # type: ignore[operator]
+    x.data.relu_()
+    return x * 2
+
+
+@pytest.mark.parametrize("function", [stale, hidden])
+def test_what_shares_the_memory_of_a_tensor_changes_with_it(function: object) -> None:
+    assert recover(Written(function, conv=nn.Conv2d(3, 4, 1)), SMALL).opaque
+
+
+def test_other_channels_do_not_change_with_those_written() -> None:
+    def half(m: nn.Module, x: Tensor) -> Tensor:
+        first, second = m.conv(x).chunk(2, 1)  # type: ignore[operator]
+        first.relu_()
+        return torch.cat([first, second], 1)
+
+    said = text(Written(half, conv=nn.Conv2d(3, 4, 1)))
+    assert said == "conv1-4 concat( slice(0, 2) relu | slice(2, 4) )"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: functional.dropout(m.conv(x)),  # in evaluation too
+        lambda m, x: m.conv(x).to(torch.int32).float(),
+    ],
+)
+def test_what_only_looks_like_a_layer_is_opaque(function: object) -> None:
+    assert recover(Written(function, conv=nn.Conv2d(3, 4, 1)), SMALL).opaque
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+
+
+@torch.inference_mode()
+def without_versions(m: nn.Module, x: Tensor) -> Tensor:
+    return functional.relu(m.conv(x), inplace=True)  # type: ignore[operator]
+
+
+def changing_its_input(m: nn.Module, x: Tensor) -> Tensor:
+    return m.conv(x.mul_(2))  # type: ignore[operator, no-any-return]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        small().half(),
+        small().bfloat16(),
+        small().double(),
+        torch.compile(small(), backend="eager"),
+        nn.Sequential(nn.Conv2d(3, 3, 1), torch.compile(small(), backend="eager")),
+        nn.DataParallel(small()),
+        Written(without_versions, conv=nn.Conv2d(3, 4, 1)),
+        Written(changing_its_input, conv=nn.Conv2d(3, 4, 1)),
+    ],
+)
+def test_precision_and_the_way_it_is_run_do_not_matter(module: nn.Module) -> None:
+    before = [each.dtype for each in module.parameters()]
+    back(module)
+    assert [each.dtype for each in module.parameters()] == before
+
+
 def test_parameters_that_evaluation_does_not_read() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
     net.head = nn.Linear(4, 4)  # type: ignore[assignment]
@@ -501,12 +572,21 @@ def test_parameters_that_evaluation_does_not_read() -> None:
         (Written(lambda m, x: (x, x * 2)), "gives 2 tensors"),
         (Written(lambda m, x: torch.zeros(2, 5)), "gives nothing of its input"),
         (Written(lambda m, x: x.flatten(2)), "no volume and no scores"),
-        (Written(lambda m, x: x if x.sum() > 0 else -x), "does not run on images"),
+        (Written(lambda m, x: x if x.sum() > 0 else -x), "asks for a value"),
+        (nn.Conv2d(3, 4, 1, device="meta"), "weight of Conv2d has no values"),
+        (nn.LazyConv2d(4, 1), "weight of LazyConv2d has no shape yet"),
     ],
 )
 def test_refused(module: nn.Module, message: str) -> None:
     with pytest.raises(StriateError, match=message):
         recover(module, SMALL)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_is_refused() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), torch.jit.script(nn.ReLU()))
+    with pytest.raises(StriateError, match="Sequential is TorchScript, at least in part"):
+        recover(net, SMALL)
 
 
 def test_the_module_is_as_it_was() -> None:
