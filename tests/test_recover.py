@@ -8,7 +8,7 @@ import click
 import pytest
 import torch
 from conftest import Run
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import quick, scripts
 from torch import Tensor, nn
@@ -289,6 +289,74 @@ def test_dense_connections() -> None:
     found = back(Dense())
     assert str(found.network).count("concat(") <= 4
     assert found.network.output == (16, 16, 24)
+
+
+class Wired(nn.Module):
+    """Steps on any of the volumes before them: an operation, and which two it takes."""
+
+    def __init__(
+        self, steps: list[tuple[str, int, int]], inner: list[tuple[str, int, int]]
+    ) -> None:
+        super().__init__()
+        self.steps = steps
+        made = {
+            "conv": lambda: nn.Conv2d(4, 4, 3, padding=1),
+            "cat": lambda: nn.Conv2d(8, 4, 1),
+            "bn": lambda: nn.BatchNorm2d(4),
+            "inner": lambda: Wired(inner, []),
+        }
+        self.parts = nn.ModuleList(made.get(step, nn.Identity)() for step, _, _ in steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = [x]
+        for part, (step, one, other) in zip(self.parts, self.steps, strict=True):
+            first, second = seen[one % len(seen)], seen[other % len(seen)]
+            joined = {
+                "add": lambda a, b: a + b,
+                "mul": lambda a, b: torch.sigmoid(a) * b,
+                "cat": lambda a, b: torch.cat([a, b], 1),
+            }.get(step, lambda a, b: a)
+            seen.append(part(joined(first, second)))
+        return seen[-1]
+
+
+def wirings(*more: str, size: int) -> st.SearchStrategy[list[tuple[str, int, int]]]:
+    places = st.integers(-3, 8)
+    words = st.sampled_from(["conv", "bn", "add", "mul", "cat", *more])
+    return st.lists(st.tuples(words, places, places), min_size=1, max_size=size)
+
+
+@quick
+@given(wirings("inner", "inner", size=12), wirings(size=4))
+@example([("add", 0, 0), ("add", -1, -1)], [])  # both of what a sum joins are one sum
+@example([("conv", 0, 0), ("cat", 1, 0), ("conv", 2, 2), ("add", 3, 1)], [])
+def test_any_wiring_comes_back(
+    steps: list[tuple[str, int, int]], inner: list[tuple[str, int, int]]
+) -> None:
+    back(Wired(steps, inner or [("bn", 0, 0)]), (6, 6, 4))
+
+
+def test_branches_deeper_than_brackets_may_nest() -> None:
+    steps = [("conv", -1, -1)] * 50
+    back(Wired([*steps, *(("cat", -1, 49 - n) for n in range(50))], []), (6, 6, 4))
+
+
+def test_names_of_classes_that_are_no_names_of_blocks() -> None:
+    names = ("Conv", "Relu6", "Add", "Head", "From", "Conv3", "Блок", "_9x", "X1", "K", "A" * 100)
+    units = [nn.Conv2d(3, 4, 1)]
+    for name in names:
+        kind = type(name, (nn.Sequential,), {})
+        convs = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
+        units += [kind(each, nn.ReLU(), nn.BatchNorm2d(4)) for each in convs]
+    found = back(nn.Sequential(*units))
+    assert len(found.network.script.blocks) == len(names)
+
+
+def test_more_channels_than_a_word_lists_are_opaque() -> None:
+    listed = [*range(600)][::-1]
+    found = recover(Written(lambda m, x: m.conv(x)[:, listed], conv=nn.Conv2d(3, 600, 1)), SMALL)
+    assert found.opaque
+    assert striate.read(str(found.network)) == found.network
 
 
 # -- what PyTorch's functions mean

@@ -9,6 +9,7 @@ is read in float32 on the processor, wherever the module lies.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -74,7 +75,9 @@ def _quiet() -> Iterator[None]:
     log = logging.getLogger("torch._subclasses.fake_tensor")
     disabled, log.disabled = log.disabled, True
     try:
-        with torch.compiler.set_stance("force_eager"):  # what is compiled hides its functions
+        # What is compiled hides its functions, and warns of hooks that follow it.
+        with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Using `torch.compile")
             yield
     finally:
         log.disabled = disabled
