@@ -8,7 +8,8 @@ import click
 import pytest
 import torch
 from conftest import Run
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import strategies as st
 from strategies import quick, scripts
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,8 +20,10 @@ from striate.cli.recover import command
 from striate.errors import StriateError
 from striate.network import Network
 from striate.recover import Recovered, recover
+from striate.recover.folding import folded
 from striate.storage import read_tensors
-from striate.tree import Script
+from striate.tree import Repeat, Script, Word
+from striate.tree import Sequence as Items
 
 SMALL = (16, 16, 3)
 
@@ -160,6 +163,48 @@ def test_repetitions_are_folded() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("abab", "(a b)*2"),
+        ("aabaabc", "(a*2 b)*2 c"),
+        ("aabbaabbb", "(a*2 b*2)*2 b"),
+        ("abcab", "a b c a b"),
+        ("abc" * 4000, "(a b c)*4000"),
+    ],
+)
+def test_what_comes_several_times_in_a_row_is_said_once(words: str, said: str) -> None:
+    items = folded([Word(each) for each in words])
+    assert _plain(items) == said
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=40))
+def test_folding_keeps_every_word(words: list[str]) -> None:
+    assert _unfolded(folded([Word(each) for each in words])) == words
+
+
+def _plain(items: Items) -> str:
+    said = []
+    for item in items:
+        if isinstance(item, Repeat):
+            body = _plain(item.body)
+            said.append(f"({body})*{item.times}" if len(item.body) > 1 else f"{body}*{item.times}")
+        elif isinstance(item, Word):
+            said.append(item.kind)
+    return " ".join(said)
+
+
+def _unfolded(items: Items) -> list[str]:
+    words: list[str] = []
+    for item in items:
+        if isinstance(item, Repeat):
+            assert isinstance(item.times, int)
+            words += _unfolded(item.body) * item.times
+        elif isinstance(item, Word):
+            words.append(item.kind)
+    return words
+
+
 class Unit(nn.Sequential):
     """Convolution, normalisation, activation."""
 
@@ -244,6 +289,74 @@ def test_dense_connections() -> None:
     found = back(Dense())
     assert str(found.network).count("concat(") <= 4
     assert found.network.output == (16, 16, 24)
+
+
+class Wired(nn.Module):
+    """Steps on any of the volumes before them: an operation, and which two it takes."""
+
+    def __init__(
+        self, steps: list[tuple[str, int, int]], inner: list[tuple[str, int, int]]
+    ) -> None:
+        super().__init__()
+        self.steps = steps
+        made = {
+            "conv": lambda: nn.Conv2d(4, 4, 3, padding=1),
+            "cat": lambda: nn.Conv2d(8, 4, 1),
+            "bn": lambda: nn.BatchNorm2d(4),
+            "inner": lambda: Wired(inner, []),
+        }
+        self.parts = nn.ModuleList(made.get(step, nn.Identity)() for step, _, _ in steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = [x]
+        for part, (step, one, other) in zip(self.parts, self.steps, strict=True):
+            first, second = seen[one % len(seen)], seen[other % len(seen)]
+            joined = {
+                "add": lambda a, b: a + b,
+                "mul": lambda a, b: torch.sigmoid(a) * b,
+                "cat": lambda a, b: torch.cat([a, b], 1),
+            }.get(step, lambda a, b: a)
+            seen.append(part(joined(first, second)))
+        return seen[-1]
+
+
+def wirings(*more: str, size: int) -> st.SearchStrategy[list[tuple[str, int, int]]]:
+    places = st.integers(-3, 8)
+    words = st.sampled_from(["conv", "bn", "add", "mul", "cat", *more])
+    return st.lists(st.tuples(words, places, places), min_size=1, max_size=size)
+
+
+@quick
+@given(wirings("inner", "inner", size=12), wirings(size=4))
+@example([("add", 0, 0), ("add", -1, -1)], [])  # both of what a sum joins are one sum
+@example([("conv", 0, 0), ("cat", 1, 0), ("conv", 2, 2), ("add", 3, 1)], [])
+def test_any_wiring_comes_back(
+    steps: list[tuple[str, int, int]], inner: list[tuple[str, int, int]]
+) -> None:
+    back(Wired(steps, inner or [("bn", 0, 0)]), (6, 6, 4))
+
+
+def test_branches_deeper_than_brackets_may_nest() -> None:
+    steps = [("conv", -1, -1)] * 50
+    back(Wired([*steps, *(("cat", -1, 49 - n) for n in range(50))], []), (6, 6, 4))
+
+
+def test_names_of_classes_that_are_no_names_of_blocks() -> None:
+    names = ("Conv", "Relu6", "Add", "Head", "From", "Conv3", "Блок", "_9x", "X1", "K", "A" * 100)
+    units = [nn.Conv2d(3, 4, 1)]
+    for name in names:
+        kind = type(name, (nn.Sequential,), {})
+        convs = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
+        units += [kind(each, nn.ReLU(), nn.BatchNorm2d(4)) for each in convs]
+    found = back(nn.Sequential(*units))
+    assert len(found.network.script.blocks) == len(names)
+
+
+def test_more_channels_than_a_word_lists_are_opaque() -> None:
+    listed = [*range(600)][::-1]
+    found = recover(Written(lambda m, x: m.conv(x)[:, listed], conv=nn.Conv2d(3, 600, 1)), SMALL)
+    assert found.opaque
+    assert striate.read(str(found.network)) == found.network
 
 
 # -- what PyTorch's functions mean
@@ -438,6 +551,77 @@ def test_a_view_changed_in_place_is_not_overlooked() -> None:
     assert recover(Written(rectified, conv=nn.Conv2d(3, 4, 1)), SMALL).opaque
 
 
+def stale(m: nn.Module, x: Tensor) -> Tensor:
+    x = m.conv(x)  # type: ignore[operator]
+    part = x[:, :2]
+    x.relu_()
+    return part * 2
+
+
+def hidden(m: nn.Module, x: Tensor) -> Tensor:
+    x = m.conv(x)  # type: ignore[operator]
+    x.data.relu_()
+    return x * 2
+
+
+@pytest.mark.parametrize("function", [stale, hidden])
+def test_what_shares_the_memory_of_a_tensor_changes_with_it(function: object) -> None:
+    assert recover(Written(function, conv=nn.Conv2d(3, 4, 1)), SMALL).opaque
+
+
+def test_other_channels_do_not_change_with_those_written() -> None:
+    def half(m: nn.Module, x: Tensor) -> Tensor:
+        first, second = m.conv(x).chunk(2, 1)  # type: ignore[operator]
+        first.relu_()
+        return torch.cat([first, second], 1)
+
+    said = text(Written(half, conv=nn.Conv2d(3, 4, 1)))
+    assert said == "conv1-4 concat( slice(0, 2) relu | slice(2, 4) )"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: functional.dropout(m.conv(x)),  # in evaluation too
+        lambda m, x: m.conv(x).to(torch.int32).float(),
+    ],
+)
+def test_what_only_looks_like_a_layer_is_opaque(function: object) -> None:
+    assert recover(Written(function, conv=nn.Conv2d(3, 4, 1)), SMALL).opaque
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+
+
+@torch.inference_mode()
+def without_versions(m: nn.Module, x: Tensor) -> Tensor:
+    return functional.relu(m.conv(x), inplace=True)  # type: ignore[operator]
+
+
+def changing_its_input(m: nn.Module, x: Tensor) -> Tensor:
+    return m.conv(x.mul_(2))  # type: ignore[operator, no-any-return]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        small().half(),
+        small().bfloat16(),
+        small().double(),
+        torch.compile(small(), backend="eager"),
+        nn.Sequential(nn.Conv2d(3, 3, 1), torch.compile(small(), backend="eager")),
+        nn.DataParallel(small()),
+        Written(without_versions, conv=nn.Conv2d(3, 4, 1)),
+        Written(changing_its_input, conv=nn.Conv2d(3, 4, 1)),
+    ],
+)
+def test_precision_and_the_way_it_is_run_do_not_matter(module: nn.Module) -> None:
+    before = [each.dtype for each in module.parameters()]
+    back(module)
+    assert [each.dtype for each in module.parameters()] == before
+
+
 def test_parameters_that_evaluation_does_not_read() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
     net.head = nn.Linear(4, 4)  # type: ignore[assignment]
@@ -456,12 +640,21 @@ def test_parameters_that_evaluation_does_not_read() -> None:
         (Written(lambda m, x: (x, x * 2)), "gives 2 tensors"),
         (Written(lambda m, x: torch.zeros(2, 5)), "gives nothing of its input"),
         (Written(lambda m, x: x.flatten(2)), "no volume and no scores"),
-        (Written(lambda m, x: x if x.sum() > 0 else -x), "does not run on images"),
+        (Written(lambda m, x: x if x.sum() > 0 else -x), "asks for a value"),
+        (nn.Conv2d(3, 4, 1, device="meta"), "weight of Conv2d has no values"),
+        (nn.LazyConv2d(4, 1), "weight of LazyConv2d has no shape yet"),
     ],
 )
 def test_refused(module: nn.Module, message: str) -> None:
     with pytest.raises(StriateError, match=message):
         recover(module, SMALL)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_is_refused() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), torch.jit.script(nn.ReLU()))
+    with pytest.raises(StriateError, match="Sequential is TorchScript, at least in part"):
+        recover(net, SMALL)
 
 
 def test_the_module_is_as_it_was() -> None:

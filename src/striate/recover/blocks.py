@@ -8,6 +8,7 @@ are the block's parameters.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,6 +25,10 @@ from striate.tree import Block
 FEWEST_WORDS = 3
 MOST_PARAMETERS = 10
 PLAIN = ("Sequential", "ModuleList", "ModuleDict", "Module", "")  # containers without a meaning
+
+
+# Where something stands: sequences from the outermost in, and the number of the element in each.
+Way = tuple[tuple[list[Element], int], ...]
 
 
 class Span(NamedTuple):
@@ -76,12 +81,12 @@ class Blocks:
     def _define(self, kind: str, instances: list[set[int]], elements: list[Element]) -> None:
         """Blocks for the instances of one class: one for each way in which they are written."""
         alike: dict[Any, list[Span]] = {}
-        everywhere = Counter(references(elements))
+        everywhere, ways = Counter(references(elements)), dict(_ways(elements))
         for nodes in instances:
-            place = _place(elements, nodes)
+            place = _place(ways, nodes)
             if place is None:  # it may begin by joining what others made, as a DenseNet's layers do
                 nodes = {each for each in nodes if not self._joins_others(each, nodes)}
-                place = _place(elements, nodes)
+                place = _place(ways, nodes)
             if place is None:
                 continue
             sequence, first, stop = place
@@ -151,18 +156,29 @@ def _words(elements: list[Element]) -> int:
     return len(elements) + sum(inner)
 
 
-def _place(elements: list[Element], nodes: set[int]) -> tuple[list[Element], int, int] | None:
+def _ways(elements: list[Element], above: Way = ()) -> Iterator[tuple[int, Way]]:
+    """Each node, and where it stands."""
+    for number, each in enumerate(elements):
+        way = (*above, (elements, number))
+        if isinstance(each, Fork):
+            for branch in each.branches:
+                yield from _ways(branch, way)
+            yield each.node, way
+        else:
+            yield from ((node, way) for node in ordered([each]))
+
+
+def _place(ways: Mapping[int, Way], nodes: set[int]) -> tuple[list[Element], int, int] | None:
     """Where exactly these nodes stand, side by side in one sequence."""
-    inside = [set(ordered([each])) for each in elements]
-    some = [number for number, each in enumerate(inside) if each & nodes]
-    if not some:
-        return None
-    first, stop = some[0], some[-1] + 1
-    if all(each <= nodes for each in inside[first:stop]):
-        return elements, first, stop
-    fork = elements[first]
-    if len(some) == 1 and isinstance(fork, Fork) and fork.node not in nodes:
-        places = [_place(branch, nodes) for branch in fork.branches]
-        found = [each for each in places if each is not None]
-        return found[0] if len(found) == 1 else None
+    held = [ways[each] for each in nodes]
+    for level in range(min(map(len, held), default=0)):
+        sequence = held[0][level][0]
+        if any(way[level][0] is not sequence for way in held):
+            return None  # in several branches
+        numbers = [way[level][1] for way in held]
+        first, stop = min(numbers), max(numbers) + 1
+        if sum(1 for _ in ordered(sequence[first:stop])) == len(nodes):
+            return sequence, first, stop
+        if stop - first > 1:
+            return None
     return None

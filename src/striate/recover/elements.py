@@ -13,6 +13,8 @@ from striate.layers.dense import RadialBasis
 from striate.recover.graph import Graph, Node, dominators
 from striate.steps import INPUT
 
+DEEPEST = 12  # branches within each other: brackets in a text may nest forty deep
+
 
 @dataclass(eq=False)
 class Leaf:
@@ -87,10 +89,20 @@ class _Writer:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.tree = dominators(graph)
+        self.joins = {INPUT: 0}  # how many stand on the longest way to each node
+        for index, node in graph.nodes.items():
+            self.joins[index] = node.joins + max(
+                (self.joins[each] for each in node.inputs), default=0
+            )
         self.written: set[int] = set()
 
-    def between(self, start: int, end: int) -> list[Element]:
-        """What leads from the volume of one node to that of another, which it stands above."""
+    def between(self, start: int, end: int, deep: int = 0) -> list[Element]:
+        """What leads from the volume of one node to that of another, which it stands above.
+
+        Args:
+            deep: how many branches this is within. In the deepest, joins refer to what is before
+                them rather than to branch once more.
+        """
         way: list[tuple[int, int]] = []  # what is to be written, from its end, and where it starts
         begin: list[Element] = []
         while end != start:
@@ -98,18 +110,24 @@ class _Writer:
                 begin = [Reference(end)]
                 break
             node = self.graph.nodes[end]
-            before = self.tree.above[end] if node.joins else node.inputs[0]
+            before = node.inputs[0]
+            if node.joins:
+                before = self.tree.above[end] if deep < DEEPEST else self.furthest(node)
             way.append((end, before))
             end = before
-        return begin + [self.one(each, before) for each, before in reversed(way)]
+        return begin + [self.one(each, before, deep) for each, before in reversed(way)]
 
-    def one(self, index: int, before: int) -> Element:
+    def furthest(self, node: Node) -> int:
+        """Of what is joined that which most joins lead to."""
+        return max(node.inputs, key=lambda each: self.joins[each])
+
+    def one(self, index: int, before: int, deep: int) -> Element:
         node = self.graph.nodes[index]
         if not node.joins:
             assert node.layer is not None
             self.written.add(index)
             return Leaf(index, node.layer)
-        branches = [self.between(before, each) for each in node.inputs]
+        branches = [self.between(before, each, deep + 1) for each in node.inputs]
         self.written.add(index)
         return Fork(index, _kind(node), _arranged(_kind(node), branches))
 
@@ -121,7 +139,8 @@ def _kind(node: Node) -> str:
 
 def _arranged(kind: str, branches: list[list[Element]]) -> list[list[Element]]:
     """Of a sum the long branch first, as He et al. write it; of a gate what it gates."""
-    if len(branches) != 2 or kind == "concat" or any(any(references(each)) for each in branches):
+    refers = any([*references(each)] for each in branches)
+    if len(branches) != 2 or kind == "concat" or refers:
         return branches
     lengths = [sum(1 for _ in ordered(branch)) for branch in branches]
     swapped = lengths[0] < lengths[1] if kind == "add" else lengths[0] > lengths[1]

@@ -138,10 +138,11 @@ def simplified(graph: Graph) -> Graph:
     longest: dict[tuple[int, ...], int] = {}
     for index, node in graph.nodes.items():
         if isinstance(node.layer, Add):
-            first = nodes.get(node.inputs[0])
-            alone = first and readers[node.inputs[0]] == {index} and node.inputs[0] != graph.output
+            begins = node.inputs[0]
+            first = nodes.get(begins)
+            alone = readers[begins] == {index} and node.inputs.count(begins) == 1
             if first and alone and isinstance(first.layer, Add) and first.path == node.path:
-                nodes.pop(node.inputs[0])
+                nodes.pop(begins)
                 node = _joining(node, (*first.inputs, *node.inputs[1:]))
         elif isinstance(node.layer, Concat):
             inputs = node.inputs

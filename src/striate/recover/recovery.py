@@ -17,14 +17,17 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from striate.build import ConvNet, attribute
+from striate.errors import StriateError
 from striate.layers import Opaque, Volume
 from striate.network import Network
 from striate.recover.elements import implied
 from striate.recover.graph import Graph, simplified
-from striate.recover.pytorch.tracing import traced
+from striate.recover.pytorch.tracing import plain, traced
 from striate.recover.regions import without_unknown
 from striate.recover.text import written
 from striate.steps import Step
@@ -107,26 +110,67 @@ def recover(
 
     Args:
         module: any module that takes images (N, D, H, W) and gives one volume, or scores (N, K).
+            What it computes is read and compared in float32, whatever its precision and device.
         input: height, width and depth of an image.
         front: the front matter of the network's text.
 
     Raises:
-        StriateError: it does not run on such images, or gives something else.
+        StriateError: it does not run on such images, gives something else, or has no values.
     """
-    graph = traced(module, Volume(*input))
+    module = _bare(module)
     parameters = dict(module.named_parameters())
     tensors = {**parameters, **dict(module.named_buffers())}
+    _readable(module, tensors)
+    graph = traced(module, Volume(*input))
 
     def answers(images: Tensor) -> Tensor:
         modes = {each: each.training for each in module.modules()}
+        values = {
+            name: each.detach().to("cpu", plain(each), copy=True) for name, each in tensors.items()
+        }
         try:
-            result: Tensor = tree_leaves(module.eval()(images))[0]
+            images = images.clone()  # the module may change them
+            with torch.compiler.set_stance("force_eager"):
+                result = functional_call(module.eval(), values, (images,), tie_weights=True)
         finally:
             for each, mode in modes.items():
                 each.training = mode
-        return result
+        given: Tensor = tree_leaves(result)[0]
+        return given
 
     return rebuilt(graph, tensors, set(parameters), answers, front or {})
+
+
+WRAPPERS = {  # modules that run another one, and where they keep it
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+}
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    """Without what only says how it is run: compiled, or on several devices."""
+    while (kept := WRAPPERS.get(type(module).__name__)) and hasattr(module, kept):
+        module = getattr(module, kept)
+    return module
+
+
+def _readable(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raises StriateError where there is nothing to follow, or there are no values."""
+    name = type(module).__name__
+    if any(isinstance(each, torch.jit.ScriptModule) for each in module.modules()):
+        raise StriateError(
+            f"{name} is TorchScript, at least in part, whose functions cannot be followed: "
+            "recover the module that it was made of, or export it as ONNX"
+        )
+    for tensor, each in tensors.items():
+        if is_lazy(each):
+            raise StriateError(f"{tensor} of {name} has no shape yet: run it once on images")
+        if each.is_meta:
+            raise StriateError(
+                f"{tensor} of {name} has no values, as it lies on the meta device: "
+                "module.to_empty(device='cpu') gives it some"
+            )
 
 
 def rebuilt(

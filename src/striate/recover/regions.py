@@ -15,6 +15,7 @@ from striate.layers import Opaque, Pair
 from striate.recover.graph import Graph, Node, Tree, dominators
 from striate.steps import INPUT
 
+LONGEST_NAME = 40
 END = -2  # what reads the output
 
 
@@ -103,4 +104,5 @@ def _name(graph: Graph, path: tuple[str, ...], node: Node) -> str:
 def snake(name: str) -> str:
     """`BasicBlock` as `basic_block`: as the notation names things."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z]{2})|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
+    name = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_").lstrip("0123456789_")
+    return name[:LONGEST_NAME].rstrip("_")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate import layers
 from striate.layers import Pair
+from striate.notation.reader import MOST_ARGUMENTS
 from striate.recover.pytorch.registry import named
 from striate.recover.values import (
     FLAT,
@@ -118,8 +119,16 @@ def _selected(trace: Tracer, input: Value, dim: int, index: Constant) -> Value:
     input = trace.in_a_row(input)
     if dim != 1:
         raise Unknown
-    node = trace.add(layers.Take(channels=tuple(trace.values(index))), [input])
-    return trace.spatial(node).ordered(input.order)
+    return _taken(trace, input, trace.values(index))
+
+
+def _taken(trace: Tracer, input: Value, channels: list[int]) -> Value:
+    """Channels in this order, as long as a word can list them."""
+    assert input.volume is not None
+    if len(channels) > MOST_ARGUMENTS:
+        raise Unknown
+    layer = layers.Take(channels=tuple(each % input.volume.depth for each in channels))
+    return trace.spatial(trace.add(layer, [input])).ordered(input.order)
 
 
 @named("expand", "expand_as", "broadcast_to")
@@ -174,8 +183,7 @@ def _got(trace: Tracer, input: Value, index: Any) -> Value:
     found = input = trace.in_a_row(input)
     depth = input.met(SPATIAL, FLAT).depth
     if isinstance(parts[1], list) and all(isinstance(each, int) for each in parts[1]):
-        layer = layers.Take(channels=tuple(each % depth for each in parts[1]))
-        found = trace.spatial(trace.add(layer, [found])).ordered(input.order)
+        found = _taken(trace, found, parts[1])
     elif isinstance(parts[1], slice):
         first, stop, step = parts[1].indices(depth)
         if step != 1 or stop <= first:

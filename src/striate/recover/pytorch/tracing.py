@@ -2,18 +2,21 @@
 
 It runs on fake tensors, which have shapes and no values, so that nothing is computed. Whatever
 Python decides on the way from shapes and settings is decided, as it is in a real run: loops and
-branches need no rewriting. What depends on values has none to depend on, and is refused.
+branches need no rewriting. What depends on values has none to depend on, and is refused. All of it
+is read in float32 on the processor, wherever the module lies.
 """
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -31,6 +34,11 @@ MOST_CHANNELS = 100_000  # that a buffer may list
 IMAGES = 2  # so that a number of images is not taken for a volume's side
 
 
+def plain(tensor: Tensor) -> torch.dtype:
+    """In which precision a tensor of a module is read."""
+    return torch.float32 if tensor.is_floating_point() else tensor.dtype
+
+
 def traced(module: nn.Module, input: Volume) -> Graph:
     """What a module computes from images of this volume, in evaluation mode.
 
@@ -41,10 +49,15 @@ def traced(module: nn.Module, input: Volume) -> Graph:
     modes = {each: each.training for each in module.modules()}
     module.eval()
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-            return tracer.run(fake)
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), _quiet():
+            return tracer.run()
     except StriateError:
         raise
+    except DataDependentOutputException as reason:
+        raise StriateError(
+            f"{type(module).__name__} asks for a value, as .item() and `if` do: "
+            "it is read from shapes alone"
+        ) from reason
     except Exception as reason:  # whatever the module's own code raises
         lines = str(reason).strip().splitlines() or [""]
         raise StriateError(
@@ -54,6 +67,20 @@ def traced(module: nn.Module, input: Volume) -> Graph:
     finally:
         for each, mode in modes.items():
             each.training = mode
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without PyTorch's own report of a call that fails: the error says it."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    disabled, log.disabled = log.disabled, True
+    try:
+        # What is compiled hides its functions, and warns of hooks that follow it.
+        with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Using `torch.compile")
+            yield
+    finally:
+        log.disabled = disabled
 
 
 class Tracer(Notes, TorchFunctionMode):
@@ -66,23 +93,20 @@ class Tracer(Notes, TorchFunctionMode):
         self.numbers = {
             name: each.flatten().tolist()
             for name, each in module.named_buffers()
-            if each.dtype == torch.int64 and each.numel() <= MOST_CHANNELS
+            if each.dtype == torch.int64 and each.numel() <= MOST_CHANNELS and not each.is_meta
         }
         self.within: list[str] = []
         self.known: dict[int, Value | Constant] = {}
-        self.held: list[Any] = []  # so that no tensor's identity is given to another
+        # By their memory; all are kept, so that no identity is given to another.
+        self.held: dict[int, list[Tensor]] = {}
 
-    def run(self, fake: FakeTensorMode) -> Graph:
-        tensors: dict[str, Tensor] = {
-            **dict(self.module.named_parameters()),
-            **dict(self.module.named_buffers()),
-        }
-        faked: dict[str, Tensor] = {name: fake.from_tensor(each) for name, each in tensors.items()}
+    def run(self) -> Graph:
+        tensors = [*self.module.named_parameters(), *self.module.named_buffers()]
+        faked = {name: torch.empty(each.shape, dtype=plain(each)) for name, each in tensors}
         for name, each in faked.items():
             self.know(each, Constant(name, tuple(each.shape)))
-        kind = next((p.dtype for p in self.module.parameters()), torch.float32)
         height, width, depth = self.input
-        images = torch.empty(IMAGES, depth, height, width, dtype=kind)
+        images = torch.empty(IMAGES, depth, height, width)
         self.know(images, Value(INPUT, SPATIAL, self.input))
         with self.followed(), self:
             result = functional_call(self.module, faked, (images,), tie_weights=True)
@@ -128,24 +152,31 @@ class Tracer(Notes, TorchFunctionMode):
     # -- what tensors are
 
     def know(self, tensor: Tensor, value: Value | Constant) -> None:
-        self.held.append(tensor)
+        self.held.setdefault(_memory(tensor), []).append(tensor)
         self.known[id(tensor)] = value
+
+    def sharing(self, tensor: Tensor) -> list[Tensor]:
+        """The other tensors that change where this one does: views of the same memory."""
+        others = {
+            id(each): each for each in self.held.get(_memory(tensor), ()) if each is not tensor
+        }
+        return [each for each in others.values() if not _apart(each, tensor)]
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         first = args[0] if args and isinstance(args[0], Tensor) else None
-        version = first._version if first is not None else 0
-        result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
+        version = _version(first)
+        result = func(*args, **(kwargs or {}))
         tensors = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
         if tensors:
             self.noted(name, args, kwargs or {}, tensors)
-        if first is not None and first._version != version:  # it was changed in place
-            if name == "__setitem__":
+        if first is not None and (name in WRITES or _version(first) != version):
+            if name in ("__setitem__", "__set__"):
                 self.spoiled(first, name, (args, kwargs))
-            if first._base is not None:
-                self.spoiled(first._base, name, (args, kwargs))
+            for other in self.sharing(first):
+                self.spoiled(other, name, (args, kwargs))
         return result
 
     def noted(
@@ -156,7 +187,8 @@ class Tracer(Notes, TorchFunctionMode):
             for each in tree_leaves((args, kwargs))
             if isinstance(each, Tensor)
         ]
-        self.held += results
+        for each in results:
+            self.held.setdefault(_memory(each), []).append(each)
         if not any(isinstance(each, Value) for each in met):
             self.constants(name, met, results)
             return
@@ -164,7 +196,7 @@ class Tracer(Notes, TorchFunctionMode):
         begun = dict(self.nodes)
         try:
             operation = OPERATIONS.get(name)
-            if operation is None:
+            if operation is None or not all(each.is_floating_point() for each in results):
                 raise Unknown
             given, named = tree_map_only(Tensor, self._value, (args, kwargs))
             found = operation(self, *given, **named)
@@ -222,3 +254,29 @@ RESHAPES = {
     *("view", "reshape", "unsqueeze", "squeeze", "flatten", "contiguous", "clone", "detach"),
     *("__getitem__", "view_as", "expand_as", "to", "float", "type_as", "unflatten"),
 }
+# What changes a tensor in place, as inference tensors count no changes.
+WRITES = {"__setitem__", "__set__", "__iadd__", "__imul__", "__isub__", "__itruediv__", "copy_"}
+
+
+def _version(tensor: Tensor | None) -> int:
+    """How often it was changed in place."""
+    return 0 if tensor is None or tensor.is_inference() else tensor._version
+
+
+def _memory(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _apart(one: Tensor, other: Tensor) -> bool:
+    """Whether two views of the same images are of different channels, as `chunk` gives them."""
+    first, second = sorted((one, other), key=lambda each: each.storage_offset())
+    if one.dim() < 2 or one.stride() != other.stride():
+        return False
+    images, channel, *_ = one.stride()
+    inner = (
+        sum((n - 1) * s for n, s in zip(each.shape[2:], each.stride()[2:], strict=True))
+        for each in (one, other)
+    )
+    start = second.storage_offset() - first.storage_offset()
+    last = start + second.shape[1] * channel
+    return max(inner) < channel and first.shape[1] * channel <= start and last <= images
