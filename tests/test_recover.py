@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -455,6 +456,9 @@ FUNCTIONS = {
     "add( relu | id )": lambda m, x: x + x.relu(),
     "mul( id | avgpool )": lambda m, x: x * x.mean((2, 3))[:, :, None, None].expand_as(x),
     "softmax": lambda m, x: torch.softmax(x, 1),
+    "avgpool dropout(0.5)": lambda m, x: functional.dropout(
+        functional.dropout(x.mean((2, 3), keepdim=True)[:, :, 0, 0], 0.0, False), 0.5, False
+    ),
 }
 
 
@@ -775,6 +779,31 @@ def test_a_source_that_cannot_be_read(here: Path, source: str, message: str) -> 
     with pytest.raises((StriateError, click.UsageError)) as refused:
         command.main([name, *options], standalone_mode=False)
     assert message in str(refused.value)
+
+
+def twice() -> nn.Module:
+    conv = nn.Conv2d(3, 3, 1)
+    return nn.Sequential(conv, conv)
+
+
+def spoilt() -> nn.Module:
+    conv = nn.Conv2d(3, 3, 1)
+    nn.init.constant_(conv.weight, torch.nan)
+    return conv
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (twice, "24 parameters, 12 of the source's, which uses some more than once; outputs"),
+        (spoilt, "12 parameters, all of the source's; outputs are not numbers"),
+    ],
+)
+def test_what_is_said_of_what_is_not_whole(
+    make: Callable[[], nn.Module], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.main([f"{__name__}:{make.__name__}", "--input", "8x8x3"], standalone_mode=False)
+    assert capsys.readouterr().err.startswith(line)
 
 
 def attention() -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,8 @@ def said(found: Recovered) -> list[str]:
     else:
         counted = found.network.account().totals.parameters
         same = "all" if counted == found.parameters else f"{found.parameters:,}"
-        off = f"within {found.difference:.1g} of the largest" if found.difference else "the same"
-        lines.append(f"{counted:,} parameters, {same} of the source's; outputs {off}")
+        again = ", which uses some more than once" if counted > found.parameters else ""
+        lines.append(f"{counted:,} parameters, {same} of the source's{again}; {_compared(found)}")
     if found.unused:
         modules = sorted({name.rpartition(".")[0].split(".")[0] for name in found.unused})
         lines.append(
@@ -71,6 +72,14 @@ def said(found: Recovered) -> list[str]:
             f"({sum(found.unused.values()):,} parameters)"
         )
     return lines
+
+
+def _compared(found: Recovered) -> str:
+    """How far the outputs are from the source's."""
+    off = found.difference
+    if off is None or math.isnan(off):
+        return "outputs are not numbers, and cannot be compared"
+    return f"outputs within {off:.1g} of the largest" if off else "outputs the same"
 
 
 def _write(found: Recovered, path: Path) -> None:

@@ -81,4 +81,4 @@ def _dropout(
     trace: Tracer, input: Value, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Value:
     require(not training)  # one that never rests
-    return valuewise(trace, layers.Dropout(probability=p), input)
+    return valuewise(trace, layers.Dropout(probability=p), input) if p else input

@@ -52,7 +52,7 @@ def _reshaped(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
         FLAT: True,
         LINE: True,
         GROUPED: True,
-        LAST: one,
+        LAST: one or volume.depth == 1,
     }
     if not rows.get(input.order):
         raise Unknown
@@ -180,6 +180,8 @@ def _got(trace: Tracer, input: Value, index: Any) -> Value:
     parts += [slice(None)] * (rank - len(parts))
     if len(parts) != rank or parts[0] != slice(None):
         raise Unknown
+    if parts[2:] == [0, 0] and input.volume and input.volume[:2] == (1, 1):
+        input, parts, rank = input.ordered(FLAT), parts[:2], 2
     found = input = trace.in_a_row(input)
     depth = input.met(SPATIAL, FLAT).depth
     if isinstance(parts[1], list) and all(isinstance(each, int) for each in parts[1]):
