@@ -337,9 +337,20 @@ def test_any_wiring_comes_back(
     back(Wired(steps, inner or [("bn", 0, 0)]), (6, 6, 4))
 
 
-def test_branches_deeper_than_brackets_may_nest() -> None:
-    steps = [("conv", -1, -1)] * 50
-    back(Wired([*steps, *(("cat", -1, 49 - n) for n in range(50))], []), (6, 6, 4))
+@pytest.mark.parametrize("places", [range(50)[::-1], range(50)])
+def test_branches_deeper_than_brackets_may_nest(places: range) -> None:
+    down = [("conv", -1, -1)] * 50
+    back(Wired([*down, *(("cat", -1, place) for place in places)], []), (6, 6, 4))
+
+
+@quick
+@given(wirings("inner", "inner", size=12), wirings(size=4))
+def test_any_wiring_can_be_said_by_labels_alone(
+    steps: list[tuple[str, int, int]], inner: list[tuple[str, int, int]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("striate.recover.elements.DEEPEST", 0)
+        back(Wired(steps, inner or [("bn", 0, 0)]), (6, 6, 4))
 
 
 def test_names_of_classes_that_are_no_names_of_blocks() -> None:
@@ -351,6 +362,11 @@ def test_names_of_classes_that_are_no_names_of_blocks() -> None:
         units += [kind(each, nn.ReLU(), nn.BatchNorm2d(4)) for each in convs]
     found = back(nn.Sequential(*units))
     assert len(found.network.script.blocks) == len(names)
+
+
+def test_axes_of_one_channel_in_another_order_are_the_same_volume() -> None:
+    net = Written(lambda m, x: m.conv(x.movedim(1, -1).reshape(x.shape)), conv=nn.Conv2d(1, 4, 1))
+    assert text(net, (8, 8, 1)) == "conv1-4"
 
 
 def test_more_channels_than_a_word_lists_are_opaque() -> None:

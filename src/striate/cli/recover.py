@@ -62,6 +62,7 @@ def said(found: Recovered) -> list[str]:
         lines += [f"  {step.name} of {step.met}, to {step.volume}" for step in found.opaque]
     else:
         counted = found.network.account().totals.parameters
+        assert counted is not None  # since nothing is opaque
         same = "all" if counted == found.parameters else f"{found.parameters:,}"
         again = ", which uses some more than once" if counted > found.parameters else ""
         lines.append(f"{counted:,} parameters, {same} of the source's{again}; {_compared(found)}")

@@ -13,7 +13,7 @@ from striate.recover.folding import folded
 from striate.recover.graph import Graph
 from striate.recover.saying import Saying
 from striate.steps import INPUT, Step
-from striate.tree import Check, Item, Script
+from striate.tree import Check, Item, Label, Script, Word
 
 
 def written(graph: Graph, front: Mapping[str, str]) -> tuple[Network, dict[int, Step]]:
@@ -42,6 +42,8 @@ def _written(
     outer = list(dict.fromkeys(_outer(found)))
     labels = {node: f"x{number}" for number, node in enumerate(outer, 1)}
     say = Saying(search.found, labels, search.volume)
+    if INPUT in labels:
+        body.append(Label(labels[INPUT], Word("id")))
     for item, checked in zip(say.items(found), _checked(graph, found), strict=True):
         body.append(item)
         if checked is not None:
