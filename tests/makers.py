@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING
 from random import Random
 from typing import Any
 
 from striate.errors import Misfit, NotationError
 from striate.expand import expand
 from striate.layers import JOINS, KINDS, FullyConnected, Pair, Shortcut, Upsample, Volume
-from striate.layers.settings import Choice, Extent, Real, Whole, Wholes, form_of, settings_of
+from striate.layers.settings import (
+    Choice,
+    Extent,
+    Identifier,
+    Real,
+    Whole,
+    Wholes,
+    form_of,
+    settings_of,
+)
 from striate.notation import write_script
 from striate.notation.words import canonical, checked, word_of
 from striate.tree import (
@@ -160,7 +170,9 @@ class Maker:
 
     def agreeing(self, kind: str, at: Volume, target: Volume) -> Sequence:
         """Words that lead from one volume to another."""
-        depth = target.depth if kind == "add" else self.whole(1, 6)
+        if kind == "mul" and self.chance(30):
+            return (word_of(FullyConnected(units=self.one((1, target.depth)))),)
+        depth = self.whole(1, 6) if kind == "concat" else target.depth
         if at[:2] == target[:2] and (kind == "concat" or at == target):
             return ()
         stride = Pair(-(-at.height // target.height), -(-at.width // target.width))
@@ -203,7 +215,7 @@ class Maker:
     def word(self, met: Volume, known: Known) -> Word:
         """A word of any kind that fits, some of its numbers as expressions of the parameters."""
         for _ in range(8):
-            kind = self.one(KINDS)
+            kind = self.one(sorted({*KINDS} - {"opaque"}))
             try:
                 layer = KINDS[kind](**self.settings(kind, met))
                 if layer.volume(met).size <= LARGEST_VOLUME:
@@ -216,27 +228,33 @@ class Maker:
         """Settings of each form at random; most of them fit."""
         made: dict[str, Any] = {}
         for name, each in settings_of(KINDS[kind]).items():
-            needed = each.metadata["role"] in ("kernel", "units") or each.metadata["position"] == 0
-            if needed or self.chance(35):
+            needed = each.default is MISSING or each.metadata["position"] == 0
+            if needed or each.metadata["role"] == "kernel" or self.chance(35):
                 made[name] = self.setting(name, form_of(each), met)
         if kind in ("maxpool", "avgpool", "subsample") and self.chance(20):
             made = {}
-        if "groups" in made:
+        if "filters" in made and "groups" in made:
             made["filters"] *= made["groups"]
+        if "stop" in made:
+            made["stop"] = self.whole(made["first"] + 1, met.depth)
         return made
 
     def setting(self, name: str, form: object, met: Volume) -> Any:
         match form:
             case Choice():
                 return self.one(form.names)
+            case Identifier():
+                return self.one(("attention", "unknown", "a_1", "x"))
             case Real():
                 return self.real(max(form.low, -3.0), min(form.high, 3.0))
             case Wholes():
                 return tuple(self.whole(0, met.depth - 1) for _ in range(self.whole(1, 4)))
-            case Extent() if name in ("pad", "extra", "border"):
+            case Extent() if name in ("pad", "extra", "border", "end"):
                 return self.pair(0, 2)
             case Extent():
                 return self.pair(1, 5 if name == "kernel" else 3)
+            case Whole() if name == "first":
+                return self.whole(0, met.depth - 1)
             case Whole() if name == "groups":
                 return self.one(g for g in range(1, met.depth + 1) if met.depth % g == 0)
             case Whole():
@@ -333,6 +351,7 @@ PIECES = (
     ),
     *(
         "add( ",
+        "mul( ",
         "concat( ",
         "head out from @x: ",
         "x: ",

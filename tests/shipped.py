@@ -8,6 +8,7 @@ from torch import nn
 
 from striate.data import Preparation
 from striate.layers import Volume
+from striate.modules import LayerScale
 from striate.network import Network, read
 from striate.ship.model import Model
 
@@ -29,6 +30,8 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
         for each in module.modules():
             if getattr(each, "bias", None) is not None:
                 each.bias.data.normal_(0, 0.1)
+            if isinstance(each, nn.LayerNorm | nn.GroupNorm | LayerScale):
+                each.weight.data.uniform_(0.8, 1.25)
         momenta = [each.momentum for each in norms]
         for each in norms:
             each.momentum = None  # what it has seen is then the mean over the batches: of one
@@ -40,6 +43,7 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
             each.momentum = momentum
             each.running_mean += 0.1 * each.running_var.sqrt() * torch.randn(each.num_features)
             each.running_var *= torch.empty(each.num_features).uniform_(0.8, 1.25)
+            each.running_var.clamp_(min=0.01)  # of channels that never change rounding is blown up
             if each.weight is not None:
                 each.weight.data.uniform_(0.8, 1.25)
     input = network.input

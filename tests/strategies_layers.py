@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from striate.errors import Misfit
-from striate.layers import KINDS, Layer, Pair, Volume
+from striate.layers import JOINS, KINDS, Layer, Pair, Volume
 from striate.layers.window import Window
 from striate.notation.words import word_of
 from striate.notation.write import write_word
@@ -23,8 +23,8 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 WIDEST = 20  # rows or columns, unless a test says otherwise
 LARGEST = 8  # values in a volume, for each square of the widest
 FLATTENING = frozenset({"fc", "rbf", "flatten"})
-EVERY = frozenset(KINDS)
-JOINED = ("add", "concat")
+EVERY = frozenset(KINDS) - {"opaque"}  # all that can be built
+JOINED = tuple(JOINS)
 
 
 def pairs(low: int, high: int) -> st.SearchStrategy[Pair]:
@@ -78,6 +78,10 @@ def _pool(draw: Draw, met: Volume) -> dict[str, Any]:
     return {**_window(draw, met, 1), "dilation": Pair(1, 1)}
 
 
+def _avgpool(draw: Draw, met: Volume) -> dict[str, Any]:
+    return {**_pool(draw, met), "counted": draw(st.sampled_from(("padded", "inside")))}
+
+
 def _maxpool(draw: Draw, met: Volume) -> dict[str, Any]:
     found = _pool(draw, met)
     return {**found, "dilation": draw(pairs(1, 2))} if found else found
@@ -85,6 +89,16 @@ def _maxpool(draw: Draw, met: Volume) -> dict[str, Any]:
 
 def _units(draw: Draw, met: Volume) -> dict[str, Any]:
     return {"units": draw(st.integers(1, 6))}
+
+
+def _groupnorm(draw: Draw, met: Volume) -> dict[str, Any]:
+    groups = [g for g in range(1, met.depth + 1) if met.depth % g == 0]
+    return {"groups": draw(st.sampled_from(groups)), "eps": draw(st.sampled_from((1e-5, 1e-3)))}
+
+
+def _slice(draw: Draw, met: Volume) -> dict[str, Any]:
+    first = draw(st.integers(0, met.depth - 1))
+    return {"first": first, "stop": draw(st.integers(first + 1, met.depth))}
 
 
 def _take(draw: Draw, met: Volume) -> dict[str, Any]:
@@ -96,7 +110,7 @@ SETTINGS: dict[str, Callable[[Draw, Volume], dict[str, Any]]] = {
     "conv": _conv,
     "deconv": _deconv,
     "maxpool": _maxpool,
-    "avgpool": _pool,
+    "avgpool": _avgpool,
     "subsample": _pool,
     "fc": lambda draw, met: {
         **_units(draw, met),
@@ -104,16 +118,26 @@ SETTINGS: dict[str, Callable[[Draw, Volume], dict[str, Any]]] = {
     },
     "rbf": _units,
     "leakyrelu": lambda draw, met: {"slope": draw(st.sampled_from((0.01, 0.2)))},
+    "elu": lambda draw, met: {"alpha": draw(st.sampled_from((0.0, 0.7, 1.0)))},
+    "gelu": lambda draw, met: {"approximation": draw(st.sampled_from(("exact", "tanh")))},
     "scale": lambda draw, met: {"factor": draw(st.sampled_from((0.25, 2.0)))},
     "bn": lambda draw, met: {"scale": draw(st.sampled_from(("yes", "no")))},
+    "layernorm": lambda draw, met: {"eps": draw(st.sampled_from((1e-5, 1e-3)))},
+    "groupnorm": _groupnorm,
+    "layerscale": lambda draw, met: {"initial": draw(st.sampled_from((1e-6, 0.5, -2.0)))},
     "lrn": lambda draw, met: {"size": draw(st.integers(1, 5)), "alpha": 0.1},
     "dropout": lambda draw, met: {"probability": draw(st.sampled_from((0.0, 0.3, 0.5)))},
-    "pad": lambda draw, met: {"border": draw(pairs(0, 2))},
+    "pad": lambda draw, met: {
+        "border": draw(pairs(0, 2)),
+        "end": draw(st.one_of(st.none(), pairs(0, 2))),
+    },
     "upsample": lambda draw, met: {
         "factor": draw(pairs(1, 3)),
         "method": draw(st.sampled_from(("nearest", "bilinear"))),
     },
     "take": _take,
+    "slice": _slice,
+    "shuffle": lambda draw, met: {"groups": _groups(draw, met.depth)[0]},
     "shortcut": lambda draw, met: {
         "filters": met.depth + draw(st.integers(0, 2)),
         "stride": draw(pairs(1, 2)),
@@ -228,6 +252,7 @@ class _Text:
     def same_size(self) -> str:
         """Words that keep the volume as it is."""
         kept = ("relu", "bn", "tanh", "id", "gelu", "sigmoid", "lrn(3)", "dropout(0.5)", "scale(2)")
+        kept += ("hardswish", "layerscale(0.5)")
         known = [each for each in kept if each.partition("(")[0] in self.kinds]
         return " ".join(self.draw(st.lists(st.sampled_from(known), max_size=2)))
 
@@ -249,20 +274,32 @@ class _Text:
         depth = self.whole(1, 5)
         made, depths = [], []
         for number in range(self.whole(2, 3)):
-            own = depth if kind == "add" else self.whole(1, 5)
+            own = self.whole(1, 5) if kind == "concat" else depth
             start = ""
             if number and deep == 0 and self.chance(2):
                 start = self.recalled(met)
-            made.append(
-                " ".join((start, self.same_size(), self.step(own, stride), self.same_size()))
-            )
+            last = self.step(own, stride)
+            if kind == "mul" and self.chance(3):
+                last = self.gate(own, stride)
+            made.append(" ".join((start, self.same_size(), last, self.same_size())))
             depths.append(own)
+        if kind == "mul":  # one of them is no gate
+            made.append(self.step(depth, stride))
         if kind == "concat" and stride == (1, 1) and self.chance(2):
             made.append("id")
             depths.append(met.depth)
         rows, columns = -(-met.height // stride.height), -(-met.width // stride.width)
-        volume = Volume(rows, columns, depth if kind == "add" else sum(depths))
+        volume = Volume(rows, columns, sum(depths) if kind == "concat" else depth)
         return f"{kind}({' | '.join(' '.join(each.split()) for each in made)})", volume
+
+    def gate(self, depth: int, stride: Pair) -> str:
+        """A factor with a side of 1: for each channel, or for each position."""
+        gates = [self.step(1, stride)]
+        if "avgpool" in self.kinds:
+            gates.append(f"avgpool conv1-{depth}")
+        if "fc" in self.kinds:
+            gates.append(f"fc-{depth}")
+        return str(self.draw(st.sampled_from(gates)))
 
     def recalled(self, met: Volume) -> str:
         fitting = [name for name, volume in self.labels if volume[:2] == met[:2]]
@@ -274,7 +311,7 @@ class _Text:
         depth = self.whole(1, 5)
         choices = (f"fc-{depth}", f"avgpool conv1-{depth}", f"fc-3 conv1-{depth}", f"fc-{depth} bn")
         made = [self.draw(st.sampled_from(choices)) for _ in range(self.whole(2, 3))]
-        volume = Volume(1, 1, depth if kind == "add" else depth * len(made))
+        volume = Volume(1, 1, depth * len(made) if kind == "concat" else depth)
         return f"{kind}({' | '.join(made)})", volume
 
     def group(self, met: Volume, deep: int) -> tuple[str, Volume]:

@@ -10,7 +10,7 @@ import strategies
 from conftest import Run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies_layers import SETTINGS, fitting, pairs, texts, volumes
+from strategies_layers import EVERY, SETTINGS, fitting, pairs, texts, volumes
 
 from striate.account import shares
 from striate.errors import StriateError
@@ -87,6 +87,7 @@ def test_activations_the_lectures_way(text: str) -> None:
     """The input and every new volume count once; what works on the volume it meets does not."""
     network = Network.parse(text)
     new = {"conv", "deconv", "maxpool", "avgpool", "subsample", "fc", "rbf", "pad", "upsample"}
+    new |= {"opaque"}
     assert {kind for kind, each in KINDS.items() if not each.in_place} == new
     expected = network.input.size + sum(
         step.volume.size for step in network.main.steps() if step.layer.kind in new
@@ -281,11 +282,11 @@ def test_options_go_by_name() -> None:
 
 
 @quick
-@given(st.data(), st.sampled_from(sorted(KINDS)), volumes(1, 5, 4))
+@given(st.data(), st.sampled_from(sorted(EVERY)), volumes(1, 5, 4))
 def test_no_count_is_negative(data: st.DataObject, kind: str, met: Volume) -> None:
     """Every kind of layer counts from 0, at volumes of one position too."""
     drawn = SETTINGS[kind](data.draw, met) if kind in SETTINGS else {}
     layer = fitting(KINDS[kind](**drawn), met)
     if layer is not None:
         numbers = (*layer.parameters(met), layer.buffers(met), layer.macs(met))
-        assert min(*numbers, layer.operations(met), *layer.saved(met)) >= 0
+        assert min(*numbers, layer.operations(met), *layer.saved(met)[:5]) >= 0

@@ -36,7 +36,7 @@ FLOORS = [
     ["account", "pattern", "zoo", "recipes", "records", "codes", "pretrained"],
     ["modules"],
     ["initialise", "kinds"],
-    ["build", "data"],
+    ["build", "data", "foreign"],
     ["fast"],
     ["compute", "ranks", "rules", "schedules", "whitening", "freezing"],
     ["evaluate", "see"],
@@ -48,6 +48,7 @@ FLOORS = [
     ["runs"],
     ["keeping", "transfer"],
     ["session"],
+    ["recover"],
     ["probe"],
     ["timing"],
     ["draw"],
@@ -65,10 +66,10 @@ WITH_TORCH = {
     *("fast", "probe", "ship", "timing"),
     *("evaluate", "see", "gallery", "lab", "state", "diagnosis", "losses", "train"),
     *("storage", "checkpoints", "runs", "session"),
-    *("features", "freezing", "transfer"),
+    *("features", "freezing", "transfer", "recover"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().
-UPWARDS = {"network": {"account", "draw", "build", "zoo"}, "runs": {"lab"}}
+UPWARDS = {"network": {"account", "draw", "build", "zoo", "recover"}, "runs": {"lab"}}
 
 
 # -- names

@@ -11,6 +11,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies_layers import (
+    EVERY,
     SETTINGS,
     fitting,
     pairs,
@@ -26,7 +27,7 @@ from striate.codes import codes
 from striate.errors import StriateError
 from striate.initialise import INITIALISATIONS, fans, initialise
 from striate.kinds import MODULES
-from striate.layers import KINDS, Conv, Volume
+from striate.layers import JOINS, KINDS, Conv, Volume
 from striate.modules import CeilConv2d, PartialConvolution
 from striate.network import Network, read
 
@@ -111,7 +112,7 @@ def test_parameters_of_every_row(text: str) -> None:
     every = [*account.rows[1:], *(row for rows in account.heads.values() for row in rows)]
     final = {step.name for step in network.steps if network.apart(step)}
     for row in every:
-        if row.name in final or row.kind in ("add", "concat"):
+        if row.name in final or row.kind in JOINS:
             assert row.parameters == row.buffers == 0
             continue
         found = Counter(
@@ -120,7 +121,7 @@ def test_parameters_of_every_row(text: str) -> None:
                 for name, value in modules[plain(row.name)].named_parameters()
             }
         )
-        if row.kind == "bn":
+        if row.kind in ("bn", "layernorm", "groupnorm"):
             assert (row.weights, row.biases) == (0, found["weight"] + found["bias"])
         else:
             assert (row.weights, row.biases) == (found["weight"], found["bias"])
@@ -192,7 +193,7 @@ def test_heads_only_in_training(text: str) -> None:
 @given(st.data())
 def test_every_kind(data: st.DataObject) -> None:
     """Each kind alone: its word is read back, its volume and parameters are the real module's."""
-    for kind in KINDS:
+    for kind in EVERY:
         met = data.draw(volumes())
         given_settings = SETTINGS[kind](data.draw, met) if kind in SETTINGS else {}
         layer = fitting(KINDS[kind](**given_settings), met)
@@ -210,7 +211,7 @@ def test_every_kind(data: st.DataObject) -> None:
 
 def test_every_kind_has_a_module() -> None:
     """No kind of layer is left without its module."""
-    assert set(MODULES) == set(KINDS.values())
+    assert set(MODULES) == {KINDS[kind] for kind in EVERY}
 
 
 # -- names
@@ -391,7 +392,9 @@ def test_pools_by_loops(data: st.DataObject, kind: str) -> None:
                 ]
                 expected = {
                     "maxpool": lambda inside=inside: max(inside),
-                    "avgpool": lambda inside=inside, padded=padded: sum(inside) / len(padded),
+                    "avgpool": lambda inside=inside, padded=padded: (
+                        sum(inside) / len(inside if layer.counted == "inside" else padded)
+                    ),
                     "subsample": lambda inside=inside, d=d: (
                         sum(inside) * own.weight[d].item() + own.bias[d].item()
                     ),
@@ -442,6 +445,51 @@ def test_take() -> None:
     module = build(Network.parse("[2x3x4] take(3, 0, 0)"))
     batch = torch.randn(2, 4, 2, 3)
     torch.testing.assert_close(module(batch), batch[:, [3, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("word", "function"),
+    [
+        ("relu6", functional.relu6),
+        ("elu(0.7)", lambda x: functional.elu(x, 0.7)),
+        ("mish", lambda x: x * torch.tanh(torch.log1p(torch.exp(x)))),
+        ("hardsigmoid", lambda x: (x + 3).clamp(0, 6) / 6),
+        ("hardswish", lambda x: x * (x + 3).clamp(0, 6) / 6),
+        (
+            "gelu(tanh)",
+            lambda x: x / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x.pow(3)))),
+        ),
+        ("gelu", lambda x: x * torch.special.ndtr(x)),
+        ("slice(1, 5)", lambda x: x[:, 1:5]),
+        ("shuffle(3)", lambda x: x[:, [0, 2, 4, 1, 3, 5]]),
+        ("pad(1x0, end=0x2)", lambda x: functional.pad(x, (0, 2, 1, 0))),
+        (
+            "layernorm(eps=1e-3)",
+            lambda x: (
+                (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, correction=0) + 1e-3).sqrt()
+            ),
+        ),
+        ("groupnorm(2)", lambda x: functional.group_norm(x, 2)),
+        ("layerscale(0.3)", lambda x: 0.3 * x),
+    ],
+)
+def test_layers_by_their_formulas(word: str, function) -> None:
+    """What the page of the notation says that they compute, on values of both signs."""
+    batch = 3 * torch.randn(2, 6, 4, 5)
+    found = build(Network.parse(f"[4x5x6] {word}"))(batch)
+    torch.testing.assert_close(found, function(batch), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_layer_normalisation_leaves_channels_where_they_lie(last: bool) -> None:
+    """So that what follows neither copies nor converts; flat volumes are normalised alike."""
+    batch = torch.randn(2, 6, 4, 5)
+    batch = batch.contiguous(memory_format=torch.channels_last) if last else batch
+    module = build(Network.parse("[4x5x6] layernorm"))
+    assert module(batch).stride() == batch.stride()
+    flat = build(Network.parse("[4x5x6] flatten layernorm"))
+    expected = functional.layer_norm(batch.flatten(1), (120,))
+    torch.testing.assert_close(flat(batch), expected)
 
 
 @quick

@@ -61,7 +61,7 @@ CSV = (
 )
 SMALL = "[8x8x3] conv3-4 relu maxpool2 fc-10 softmax"
 VERBS = (
-    *("zoo", "table", "check", "print", "match", "compare"),
+    *("zoo", "table", "check", "print", "match", "compare", "recover"),
     *(
         "data",
         "recipe",

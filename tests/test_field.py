@@ -352,6 +352,48 @@ def test_squeeze_and_excitation() -> None:
     assert field.width.sight.at(5) == (-1, 6)
 
 
+def test_a_gate_lets_every_output_see_what_it_saw() -> None:
+    """Squeeze and excitation: behind the product, and the residual sum, all see everything."""
+    text = (
+        "[8x6x2] conv3-2 add(conv3-2 mul(id | avgpool conv1-2 sigmoid) | id) tanh conv3-2"
+        " add(maxpool3/1(pad=1) | id)"
+    )
+    network = Network.parse(text)
+    found = {
+        step.name: field for step, field in zip(network.steps, fields(network.steps), strict=True)
+    }
+    for name in ("add1.branch1.mul1", "add1", "conv1", "conv2", "add2"):
+        axes = found[name].height, found[name].width
+        if name != "conv1":
+            seen = [[axis.sight.at(unit) for unit in range(6)] for axis in axes]
+            assert seen == [[(-2, 9)] * 6, [(-2, 7)] * 6], name
+            assert [(axis.jump, axis.aligned) for axis in axes] == [(0, True)] * 2
+    assert found["add1"].height.smallest == 3
+    # and so says autograd, within the image
+    output, image = depends(network, network.steps[-1])
+    for unit in range(6):
+        assert extent(output, image, 0, unit, range(unit, unit + 1)) == (0, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        # the gate has seen one row alone: what an output sees follows no pattern
+        ("[8x8x2] mul(id | conv1-2/8(floor))", (None, None)),
+        # two gates, and each output between them
+        ("[8x8x2] mul(avgpool | id | maxpool)", (8, 8)),
+        # a gate for each row: rows follow a pattern still
+        ("[8x8x2] conv3-2 mul(id | maxpool1x8)", (3, 10)),
+        # paths that have seen more than the gate
+        ("[8x8x2] x: id mul(id | avgpool) concat(id | @x conv3-2)", (None, None)),
+        ("[8x8x2] x: id mul(conv3-2 | @x conv3-2 avgpool) concat(id | @x conv3-2)", (10, 10)),
+    ],
+)
+def test_what_is_seen_through_a_product(text: str, size: tuple[int | None, int | None]) -> None:
+    """Every output sees all that the gate saw, where that is all that the others see."""
+    assert Network.parse(text).account().rows[-1].field.size == size
+
+
 # -- known figures
 
 

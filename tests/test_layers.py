@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import FrozenInstanceError
+from dataclasses import MISSING, FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,19 @@ from striate.layers import (
     Dropout,
     Flatten,
     FullyConnected,
+    GroupNorm,
     Identity,
     Layer,
+    LayerNorm,
+    LayerScale,
     MaxPool,
+    Mul,
     Pad,
     Pair,
     Parameters,
     Shortcut,
+    Shuffle,
+    Slice,
     Softmax,
     Take,
     Upsample,
@@ -220,6 +226,9 @@ def test_a_bare_pool_is_global(kind: str) -> None:
         (FullyConnected(units=10, bias="no"), (1, 1, 84), (840, 0)),
         (BatchNorm(), (8, 8, 64), (0, 128)),
         (BatchNorm(scale="no"), (8, 8, 64), (0, 64)),
+        (LayerNorm(), (8, 8, 64), (0, 128)),
+        (GroupNorm(groups=4), (8, 8, 64), (0, 128)),
+        (LayerScale(), (8, 8, 64), (64, 0)),
         (KINDS["subsample"](kernel=2), (28, 28, 6), (6, 6)),
         (KINDS["rbf"](units=10), (1, 1, 84), (0, 0)),
         (MaxPool(kernel=2), (8, 8, 64), (0, 0)),
@@ -309,6 +318,12 @@ def test_a_transposed_convolution_undoes_the_size_of_a_convolution(slide: Slide)
         (Pad(border=1), (4, 5, 3), (6, 7, 3)),
         (Pad(border=Pair(1, 2)), (4, 5, 3), (6, 9, 3)),
         (Pad(border=0), (4, 5, 3), (4, 5, 3)),
+        (Pad(border=0, end=1), (4, 5, 3), (5, 6, 3)),
+        (Pad(border=Pair(1, 0), end=Pair(0, 2)), (4, 5, 3), (5, 7, 3)),
+        (Slice(first=1, stop=3), (4, 5, 3), (4, 5, 2)),
+        (Shuffle(groups=3), (4, 5, 6), (4, 5, 6)),
+        (LayerNorm(), (4, 5, 6), (4, 5, 6)),
+        (GroupNorm(groups=2), (4, 5, 6), (4, 5, 6)),
         (Upsample(factor=2), (4, 5, 3), (8, 10, 3)),
         (Upsample(factor=Pair(1, 3), method="bilinear"), (4, 5, 3), (4, 15, 3)),
         (Flatten(), (4, 5, 3), (1, 1, 60)),
@@ -321,6 +336,28 @@ def test_a_transposed_convolution_undoes_the_size_of_a_convolution(slide: Slide)
 )
 def test_volumes(layer: Layer, given: tuple[int, int, int], expected: tuple[int, int, int]) -> None:
     assert layer.volume(Volume(*given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Slice(first=0, stop=4), "asks for channels 0 up to 4 of the 4x5x3 volume"),
+        (Slice(first=2, stop=2), "asks for channels 2 up to 2 of the 4x5x3 volume"),
+        (Shuffle(groups=2), "cannot make 2 groups"),
+        (GroupNorm(groups=2), "cannot make 2 groups"),
+    ],
+)
+def test_channels_that_are_not_there(layer: Layer, message: str) -> None:
+    with pytest.raises(Misfit, match=message):
+        layer.volume(Volume(4, 5, 3))
+
+
+def test_single_values_cannot_be_normalised() -> None:
+    with pytest.raises(Misfit, match="normalises single values"):
+        LayerNorm().volume(Volume(4, 5, 1))
+    with pytest.raises(Misfit, match="normalises single values"):
+        GroupNorm(groups=8).volume(Volume(1, 1, 8))
+    assert GroupNorm(groups=8).volume(Volume(1, 2, 8)) == (1, 2, 8)
 
 
 def test_take_knows_its_channels() -> None:
@@ -374,6 +411,14 @@ def test_add() -> None:
         Add().join([Volume(4, 5, 3), Volume(4, 5, 4)])
 
 
+def test_mul() -> None:
+    assert Mul().join([Volume(4, 5, 3)] * 2) == (4, 5, 3)
+    assert Mul().join([Volume(1, 1, 3), Volume(4, 5, 3), Volume(4, 5, 1)]) == (4, 5, 3)
+    assert Mul().join([Volume(1, 5, 3), Volume(4, 1, 1)]) == (4, 5, 3)
+    with pytest.raises(Misfit, match="differ in more than sides of 1"):
+        Mul().join([Volume(4, 5, 3), Volume(1, 1, 4)])
+
+
 def test_concat() -> None:
     assert Concat().join([Volume(4, 5, 3), Volume(4, 5, 1), Volume(4, 5, 3)]) == (4, 5, 7)
     with pytest.raises(Misfit):
@@ -398,7 +443,7 @@ def test_the_example_of_each_kind_can_be_read(kind: str) -> None:
 def test_kinds_are_under_their_names() -> None:
     assert all(each.kind == name for name, each in {**KINDS, **JOINS}.items())
     assert not set(KINDS) & set(JOINS)
-    assert all(re.fullmatch("[a-z]+", name) for name in KINDS)
+    assert all(re.fullmatch("[a-z]+[0-9]?", name) for name in KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -406,7 +451,7 @@ def test_layers_do_not_change(kind: str) -> None:
     needed = {
         name: 0.5 if isinstance(each.metadata["form"], Real) else 1
         for name, each in settings_of(KINDS[kind]).items()
-        if name in ("kernel", "filters", "units", "border", "factor", "probability")
+        if each.default is MISSING
     }
     if kind == "take":
         needed = {"channels": (0,)}

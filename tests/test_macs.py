@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies_layers import SETTINGS, fitting, texts, volumes
+from strategies_layers import EVERY, SETTINGS, fitting, texts, volumes
 from torch.utils.flop_counter import FlopCounterMode
 
 from striate.account import CONVENTIONS
@@ -16,6 +16,7 @@ from striate.build import build
 from striate.errors import StriateError
 from striate.layers import KINDS, Layer, Volume
 from striate.network import Network, read
+from striate.pattern import ACTIVATIONS
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MULTIPLIES = ("conv", "deconv", "fc", "rbf")
@@ -175,6 +176,17 @@ def run_bn(layer, met: Volume) -> None:
         Counted(1) * 0.5 + 0.25
 
 
+def run_norm(sets: int, layer, met: Volume) -> None:
+    for _ in range(sets):
+        values = [Counted(1)] * (met.size // sets)
+        mean = total(values) / len(values)
+        apart = [each - mean for each in values]
+        variance = total([each * each for each in apart]) / len(values)
+        deviation = (variance + layer.eps) ** 0.5
+        for each in apart:
+            each / deviation * 0.5 + 0.25
+
+
 def run_distance(layer, met: Volume) -> None:
     """A subtraction, a square and a sum for each value and unit; a square and sum are one MAC."""
     for _ in range(layer.units):
@@ -203,11 +215,13 @@ BY_HAND = {
     "avgpool": run_mean,
     "subsample": run_subsample,
     "bn": run_bn,
+    "layernorm": lambda layer, met: run_norm(met.height * met.width, layer, met),
+    "groupnorm": lambda layer, met: run_norm(layer.groups, layer, met),
     "rbf": run_distance,
     "softmax": run_softmax,
 }
-BY_VALUE = {"relu", "leakyrelu", "tanh", "scaledtanh", "sigmoid", "gelu", "silu", "scale"}
-FREE = {"flatten", "dropout", "id", "pad", "take", "shortcut"}
+BY_VALUE = ACTIVATIONS | {"scale", "layerscale"}
+FREE = {"flatten", "dropout", "id", "pad", "take", "slice", "shuffle", "shortcut"}
 ESTIMATED = {"lrn": run_lrn, "upsample": None}
 
 
@@ -255,16 +269,21 @@ def test_operations_of_upsampling() -> None:
 
 def test_every_kind_has_its_operations_counted() -> None:
     """No kind is left out of these tests."""
-    assert {*BY_HAND, *BY_VALUE, *FREE, *ESTIMATED} == set(KINDS)
+    assert {*BY_HAND, *BY_VALUE, *FREE, *ESTIMATED} == EVERY
 
 
 @pytest.mark.parametrize("branches", [2, 3, 4])
 def test_operations_of_joins(branches: int) -> None:
-    """A sum of n volumes is n - 1 additions for each value; concatenation is free."""
+    """A sum of n volumes is n - 1 additions for each value; concatenation is free.
+
+    So is a product, whose factors may be smaller than what it gives.
+    """
     inside = " | ".join(["relu"] * branches)
-    network = Network.parse(f"[3x4x5] add({inside}) concat({inside})")
+    gates = f"avgpool | {inside}"
+    network = Network.parse(f"[3x4x5] add({inside}) mul({inside}) mul({gates}) concat({inside})")
     rows = {row.name: row.flops for row in network.account(convention="all").rows}
-    assert rows["add1"] == (branches - 1) * 60
+    assert rows["add1"] == rows["mul1"] == (branches - 1) * 60
+    assert rows["mul2"] == branches * 60
     assert rows["concat1"] == 0
 
 

@@ -9,7 +9,7 @@ import strategies
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies_layers import SETTINGS, fitting, text_of, texts, volumes
+from strategies_layers import EVERY, SETTINGS, fitting, text_of, texts, volumes
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,8 +18,9 @@ from torch.utils._pytree import tree_leaves
 from striate.account import parse_memory
 from striate.build import build
 from striate.errors import StriateError
-from striate.layers import KINDS
+from striate.layers import KINDS, Mul, Saved, Volume
 from striate.network import Network, read
+from striate.steps import INPUT, Step
 
 quick = settings(
     max_examples=50,
@@ -82,6 +83,10 @@ FAMILIAR = {
     "[16x16x3] conv3-8 relu lrn x: inception(4, 3, 5) maxpool3/2(ceil) inception(8, 4, 6)"
     " avgpool dropout(0.4) fc-10 softmax\n"
     "head aux from @x: avgpool5/3(floor) conv1-8 relu fc-20 relu dropout(0.7) fc-10 softmax",
+    "squeeze and excitation": "[8x8x3] conv3-8 bn relu"
+    " add(conv3-8 bn mul(id | avgpool conv1-2 relu conv1-8 sigmoid) | id) relu avgpool fc-10",
+    "three factors": "[8x8x3] mul(id | conv3-3 | avgpool conv1-3 | conv1-1) mul(fc-1 | fc-4) fc-10",
+    "nothing learns in two": "[8x8x3] mul(id | tanh | conv3-3) mul(avgpool | id | sigmoid) fc-10",
     "dense": "[8x8x3] conv3-4 concat(id | bn relu conv3-4) concat(id | bn relu conv3-4) fc-10",
     "alexnet": "[19x19x3] conv5-8/2(pad=0) relu lrn maxpool3/2(floor) conv3-8(groups=2) relu"
     " maxpool3/2(ceil) fc-20 relu dropout(0.5) fc-10 softmax",
@@ -117,6 +122,15 @@ def test_kept_bytes_of_lenet5(monkeypatch: pytest.MonkeyPatch) -> None:
         ("bn", "its input"),
         ("leakyrelu", "its input"),
         ("gelu", "its input"),
+        ("gelu(tanh)", "its input"),
+        ("relu6", "its input"),
+        ("elu", "its input"),
+        ("mish", "its input"),
+        ("hardsigmoid", "its input"),
+        ("hardswish", "its input"),
+        ("layerscale", "its input"),
+        ("layernorm", "its input, a mean and a deviation for each position"),
+        ("groupnorm(4)", "its input, a mean and a deviation for each group"),
         ("tanh", "its output, which the next layer keeps too"),
         ("sigmoid", "its output, which the next layer keeps too"),
         ("scaledtanh", "the tanh before it is scaled"),
@@ -126,6 +140,9 @@ def test_kept_bytes_of_lenet5(monkeypatch: pytest.MonkeyPatch) -> None:
         ("pad(1)", "nothing"),
         ("upsample2", "nothing"),
         ("take(0, 1)", "nothing"),
+        ("slice(0, 2)", "nothing"),
+        ("shuffle(2)", "nothing"),
+        ("pad(0, end=1)", "nothing"),
         ("shortcut-9(a)", "nothing"),
         ("lrn(5)", "its input, neighbours, sums and powers"),
     ],
@@ -140,6 +157,8 @@ def test_what_each_kind_keeps(word: str, kept: str) -> None:
         "nothing": 0,
         "a mask": 192,
         "its input": 192,
+        "its input, a mean and a deviation for each position": 192 + 2 * 6 * 4,
+        "its input, a mean and a deviation for each group": 192 + 2 * 4,
         "its output, which the next layer keeps too": 0,
         "its input, and a winner for each output": 192 + 2 * 48,  # of 8 bytes
         "the tanh before it is scaled": 192,
@@ -155,7 +174,7 @@ def test_what_each_kind_keeps(word: str, kept: str) -> None:
 @given(st.data())
 def test_kept_by_every_kind(data: st.DataObject) -> None:
     """Each kind between two learning layers, and each as the first layer of all."""
-    for kind in KINDS:
+    for kind in sorted(EVERY):
         met = data.draw(volumes(2, 6, 3))
         drawn = SETTINGS[kind](data.draw, met) if kind in SETTINGS else {}
         layer = fitting(KINDS[kind](**drawn), met)
@@ -248,6 +267,26 @@ def simulated_forward(network: Network, pinned: bool = False) -> int:
     return peak
 
 
+def volume_of(network: Network, index: int) -> Volume:
+    return network.input if index == INPUT else network.steps[index].volume
+
+
+def factors(
+    network: Network, step: Step, learns: set[int], blocks: dict[int, Block]
+) -> tuple[Saved, list[Block]]:
+    """What a product keeps: of each multiplication, each side that the other's gradient needs."""
+    values, kept, volume = 0, [], volume_of(network, step.inputs[0])
+    for at, index in enumerate(step.inputs[1:], 1):
+        if learns & set(step.inputs[:at]):
+            kept.append(blocks[index])
+        if index in learns and at == 1:
+            kept.append(blocks[step.inputs[0]])
+        elif index in learns:
+            values += volume.size
+        volume = Mul().join([volume, volume_of(network, index)])
+    return Saved(values=values), kept
+
+
 def simulated_training(network: Network) -> int:
     """Forward with what is saved, then backward, holding exactly what is still to be used."""
     steps = [step for step in network.steps if not network.apart(step)]
@@ -259,9 +298,11 @@ def simulated_training(network: Network) -> int:
         if behind or step.layer.parameters(step.met).total:
             learns.add(step.index)
         kept = step.layer.saved(step.met) if behind else step.layer.saved_first(step.met)
-        saved[step.index] = [Block(4 * kept.values + 8 * kept.indices)]
+        met = [blocks[index] for index in step.inputs] if kept.input else []
+        if behind and step.layer.kind == "mul":
+            kept, met = factors(network, step, learns, blocks)
+        saved[step.index] = [Block(4 * kept.values + 8 * kept.indices), *met]
         saved[step.index] += [blocks[step.index]] if kept.output else []
-        saved[step.index] += [blocks[index] for index in step.inputs] if kept.input else []
     peak = total([blocks[-1]])
     for now, step in enumerate(steps):
         later = {index for each in steps[now:] for index in each.inputs}
@@ -281,7 +322,14 @@ def simulated_training(network: Network) -> int:
             made = {block: gradients.get(block, gradients[own]) for block in met}
         else:
             made = {block: Block(block.size) for block in met}
-        peak = max(peak, total([*still, *gradients.values(), *made.values()]))
+        new = list(made.values())
+        if step.layer.kind == "mul":  # from the last factor to the first
+            *before, last = step.inputs
+            first = max((blocks[index] for index in before), key=lambda block: block.size)
+            pair = {first} if learns & set(before) else set()
+            pair |= {blocks[last]} if last in learns else set()
+            new = [Block(block.size) for block in pair]
+        peak = max(peak, total([*still, *gradients.values(), *new]))
         gradients |= made
         if all(blocks[index] is not own for index in step.inputs):
             del gradients[own]
@@ -378,6 +426,7 @@ def test_real_peaks_are_no_lower(text: str) -> None:
 SIMPLE = frozenset(
     {"conv", "fc", "relu", "leakyrelu", "tanh", "sigmoid", "gelu", "silu", "bn", "avgpool", "pad"}
     | {"flatten", "id", "dropout", "scale", "take", "upsample", "softmax"}
+    | {"relu6", "elu", "mish", "hardsigmoid", "hardswish", "layerscale", "slice", "shuffle"}
 )
 
 

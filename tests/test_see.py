@@ -148,6 +148,17 @@ def test_guided_backpropagation_and_the_deconvnet_are_captums(
         torch.testing.assert_close(ours(model, images, 2), expected)
 
 
+def test_a_relu_that_ends_at_six_leads_back_where_it_was_between() -> None:
+    """As the gradient does, without what is below 0; the deconvnet looks at the gradient alone."""
+    model = striate.read("[1x5x1] scale(1) relu6 conv1x5-1(pad=0, bias=no)").build()
+    with torch.no_grad():
+        model.conv1.weight[:] = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0])
+    images = torch.tensor([[[[-1.0, 2.0, 5.0, 7.0, 3.0]]]])
+    assert see.guided_backpropagation(model, images, 0).flatten().tolist() == [0, 1, 1, 0, 0]
+    assert see.deconvnet(model, images, 0).flatten().tolist() == [1, 1, 1, 1, 0]
+    torch.testing.assert_close(model(images), torch.tensor([[10.0]]))
+
+
 def test_without_a_relu_the_deconvnet_is_the_gradient(images: Tensor) -> None:
     plain = striate.read("[12x12x3] conv3-4 tanh fc-5 softmax").build()
     torch.testing.assert_close(see.deconvnet(plain, images, 0), see.gradient(plain, images, 0))

@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from striate import layers, modules
+from striate.errors import StriateError
 from striate.initialise import initialise
 from striate.kinds import module_for
 from striate.layers import Volume
 from striate.network import Network
+from striate.notation.words import word_of
+from striate.notation.write import write_word
 from striate.steps import INPUT, Part, Step
 
 FLAT = (layers.FullyConnected, layers.RadialBasis, layers.Flatten)
@@ -29,6 +32,8 @@ SPATIAL = (
     layers.Pad,
     layers.Upsample,
     layers.Shortcut,
+    layers.GroupNorm,
+    layers.Shuffle,
 )
 
 
@@ -81,8 +86,15 @@ def build(network: Network, initialisation: str = "he") -> ConvNet:
         initialisation: one of `striate.initialise.INITIALISATIONS`; draws from torch's generator.
 
     Raises:
-        StriateError: the initialisation is not one of those named.
+        StriateError: the initialisation is not one of those named, or a step is opaque.
     """
+    for step in network.steps:
+        if isinstance(step.layer, layers.Opaque):
+            at = f" at {step.place.line}:{step.place.column}" if step.place else ""
+            raise StriateError(
+                f"{step.name}, {write_word(word_of(step.layer))}{at}, cannot be built: it stands "
+                "for what the notation cannot express; the layers around it can be counted alone"
+            )
     builder = _Builder(network)
     children, keeps = builder.children(network.main)
     heads = {
@@ -157,7 +169,7 @@ class _Builder:
         joined = [_chain(children, keeps) for children, keeps in made]
         if part.kind == "concat" and _partial(joined):
             return modules.PartialConvolution(joined)
-        return {"add": modules.Add, "concat": modules.Concat}[part.kind](joined)
+        return {"add": modules.Add, "mul": modules.Mul, "concat": modules.Concat}[part.kind](joined)
 
     def key(self, index: int) -> str:
         """The name under which a volume is kept for later: its step's."""

@@ -37,8 +37,8 @@ class Comparison:
     right: Account
     changes: tuple[Change, ...]
 
-    def totals(self) -> Iterator[tuple[str, int, int]]:
-        """Each total's name and its two values."""
+    def totals(self) -> Iterator[tuple[str, int | None, int | None]]:
+        """Each total's name and its two values, None where one is not known."""
         for name in TOTALS:
             yield name, getattr(self.left.totals, name), getattr(self.right.totals, name)
 
@@ -74,7 +74,7 @@ def _changes(
             yield from _changes(lefts[a:b], rights[c:d], keys[1:])
 
 
-def _key(line: Line) -> tuple[str, str, int]:
+def _key(line: Line) -> tuple[str, str, int | None]:
     return label(line), str(line.row.volume), line.parameters
 
 

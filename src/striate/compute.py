@@ -167,7 +167,7 @@ def choose(
 
 def is_small(network: Network, batch: int) -> bool:
     """Whether a step is so small that a second thread or another precision brings little."""
-    return batch * network.account().totals.macs < SMALL_STEP
+    return batch * network.account().known("macs") < SMALL_STEP
 
 
 def check_device(device: str) -> str:

@@ -22,6 +22,7 @@ from striate.errors import (
     nearest,
 )
 from striate.layers import JOINS, BatchNorm, Layer, Shortcut, Volume
+from striate.layers.join import largest
 from striate.layers.settings import LARGEST
 from striate.mismatch import agreement, derivation, unlike
 from striate.notation.words import layer_of
@@ -248,9 +249,8 @@ class _Expander:
                 DoesNotFit, item.place, scope, f"{item.kind} {large.message}", large.note
             )
         self.direct = None
-        step = Step(
-            len(self.steps), join.name, layer, layer, tuple(ends), volumes[0], joined, item.place
-        )
+        met = largest(volumes)
+        step = Step(len(self.steps), join.name, layer, layer, tuple(ends), met, joined, item.place)
         self.steps.append(step)
         join.children.append(step)
         join.exit = step.index
@@ -307,7 +307,8 @@ class _Expander:
         volume = layer.volume(met)
         if misfit := _too_large(volume):
             raise misfit
-        name = part.name_for(label or layer.kind, not label or scope.repeated)
+        base = f"{layer.kind}_" if layer.kind[-1].isdigit() else layer.kind  # relu6_1
+        name = part.name_for(label or base, not label or scope.repeated)
         step = Step(len(self.steps), name, layer, layer, inputs, met, volume, place)
         self.steps.append(step)
         part.children.append(step)

@@ -73,16 +73,21 @@ def _maxpool(layer: layers.MaxPool, met: Volume, flat: bool) -> nn.Module:
 
 
 def _avgpool(layer: layers.AvgPool, met: Volume, flat: bool) -> nn.Module:
-    return nn.AdaptiveAvgPool2d(1) if layer.whole else _average(layer, met, None)
+    if layer.whole:
+        return nn.AdaptiveAvgPool2d(1)
+    return _average(layer, met, padded=layer.counted == "padded")
 
 
-def _average(layer: layers.Pool, met: Volume, divisor: int | None) -> nn.AvgPool2d:
+def _average(
+    layer: layers.Pool, met: Volume, divisor: int | None = None, padded: bool = True
+) -> nn.AvgPool2d:
     height, width = layer.slides(met)
     return nn.AvgPool2d(
         (height.kernel, width.kernel),
         (height.stride, width.stride),
         (height.padding, width.padding),
         ceil_mode=layer.rounding == "ceil",
+        count_include_pad=padded,
         divisor_override=divisor,
     )
 
@@ -116,25 +121,41 @@ MODULES: dict[type[layers.Layer], Callable[[Any, Volume, bool], nn.Module]] = {
     layers.RadialBasis: lambda layer, met, flat: modules.RadialBasis(met.size, layer.units),
     layers.Flatten: lambda layer, met, flat: nn.Flatten(),
     layers.Relu: lambda layer, met, flat: nn.ReLU(),
+    layers.Relu6: lambda layer, met, flat: nn.ReLU6(),
     layers.LeakyRelu: lambda layer, met, flat: nn.LeakyReLU(layer.slope),
+    layers.Elu: lambda layer, met, flat: nn.ELU(layer.alpha),
     layers.Tanh: lambda layer, met, flat: nn.Tanh(),
     layers.ScaledTanh: lambda layer, met, flat: modules.ScaledTanh(layer.amplitude, layer.slope),
     layers.Sigmoid: lambda layer, met, flat: nn.Sigmoid(),
-    layers.Gelu: lambda layer, met, flat: nn.GELU(),
+    layers.Gelu: lambda layer, met, flat: nn.GELU(
+        approximate="none" if layer.approximation == "exact" else "tanh"
+    ),
     layers.Silu: lambda layer, met, flat: nn.SiLU(),
+    layers.Mish: lambda layer, met, flat: nn.Mish(),
+    layers.HardSigmoid: lambda layer, met, flat: nn.Hardsigmoid(),
+    layers.HardSwish: lambda layer, met, flat: nn.Hardswish(),
     layers.Softmax: lambda layer, met, flat: nn.Softmax(dim=1),
     layers.Scale: lambda layer, met, flat: modules.Scale(layer.factor),
     layers.BatchNorm: _batchnorm,
+    layers.LayerNorm: lambda layer, met, flat: (nn.LayerNorm if flat else modules.LayerNorm)(
+        met.depth, eps=layer.eps
+    ),
+    layers.GroupNorm: lambda layer, met, flat: nn.GroupNorm(layer.groups, met.depth, layer.eps),
+    layers.LayerScale: lambda layer, met, flat: modules.LayerScale(
+        (met.depth,) if flat else (met.depth, 1, 1), layer.initial
+    ),
     layers.LocalResponseNorm: _lrn,
     layers.Dropout: lambda layer, met, flat: nn.Dropout(layer.probability),
     layers.Identity: lambda layer, met, flat: nn.Identity(),
     layers.Pad: lambda layer, met, flat: nn.ZeroPad2d(
-        (layer.border.width, layer.border.width, layer.border.height, layer.border.height)
+        (layer.border.width, layer.after.width, layer.border.height, layer.after.height)
     ),
     layers.Upsample: lambda layer, met, flat: nn.Upsample(
         scale_factor=tuple(map(float, layer.factor)), mode=layer.method
     ),
     layers.Take: lambda layer, met, flat: modules.Take(layer.channels),
+    layers.Slice: lambda layer, met, flat: modules.Slice(layer.first, layer.stop),
+    layers.Shuffle: lambda layer, met, flat: nn.ChannelShuffle(layer.groups),
     layers.Shortcut: lambda layer, met, flat: modules.PaddedShortcut(
         tuple(layer.stride), layer.filters - met.depth
     ),

@@ -48,7 +48,13 @@ def derivation(branch: Part, volume: Callable[[int], Volume], labels: Mapping[in
 
 def _compared(kind: str) -> int:
     """How many sides of its volumes a join compares: all, or height and width."""
-    return 3 if kind == "add" else 2
+    return 2 if kind == "concat" else 3
+
+
+def _agrees(kind: str, volume: Volume, target: Volume | tuple[int, ...]) -> bool:
+    """Whether a join takes the volume beside one of the target's sides."""
+    sides = zip(volume, target, strict=False)
+    return all(side == wanted or (kind == "mul" and side == 1) for side, wanted in sides)
 
 
 def agreement(kind: str, volumes: list[Volume]) -> list[str]:
@@ -56,13 +62,13 @@ def agreement(kind: str, volumes: list[Volume]) -> list[str]:
     sides = _compared(kind)
     targets = [target for target, _ in Counter(each[:sides] for each in volumes).most_common()]
     for target in targets if len(targets) <= MOST_DERIVATIONS else ():
-        unlike = {n: each for n, each in enumerate(volumes, 1) if each[:sides] != target}
+        unlike = {n: each for n, each in enumerate(volumes, 1) if not _agrees(kind, each, target)}
         words = []
         for number, volume in unlike.items():
             stride = Pair(-(-volume.height // target[0]), -(-volume.width // target[1]))
-            depth = target[2] if kind == "add" else volume.depth
+            depth = volume.depth if kind == "concat" else target[2]
             projection = Shortcut(filters=depth, stride=stride)
-            if projection.volume(volume)[:sides] != target:
+            if not _agrees(kind, projection.volume(volume), target):
                 break
             words.append(f"{write_item(word_of(projection))} at the end of branch {number}")
         else:

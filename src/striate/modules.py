@@ -91,15 +91,31 @@ class Add(Routed):
         for number, branch in enumerate(branches, 1):
             self.add_module(f"branch{number}", branch)
 
+    @staticmethod
+    def join(*volumes: Tensor) -> Tensor:
+        return added(*volumes)
+
     def recall(self, volume: Tensor, memory: Memory) -> Tensor:
-        return added(*(run(branch, volume, memory) for branch in self.children()))
+        return self.join(*(run(branch, volume, memory) for branch in self.children()))
+
+
+class Mul(Add):
+    """The product of branches that start from the same volume; a side of 1 stands for all."""
+
+    @staticmethod
+    def join(*volumes: Tensor) -> Tensor:
+        first, *others = volumes
+        for other in others:
+            first = first * other
+        return first
 
 
 class Concat(Add):
     """Branches that start from the same volume, one behind the other in depth."""
 
-    def recall(self, volume: Tensor, memory: Memory) -> Tensor:
-        return torch.cat([run(branch, volume, memory) for branch in self.children()], dim=1)
+    @staticmethod
+    def join(*volumes: Tensor) -> Tensor:
+        return torch.cat(volumes, dim=1)
 
 
 class PartialConvolution(Concat):
@@ -234,6 +250,46 @@ class Scale(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.factor:g}"
+
+
+class LayerNorm(nn.LayerNorm):
+    """Every position over its channels, which stand before height and width."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        found = super().forward(input.movedim(1, -1)).movedim(-1, 1)
+        # Left as it is, channels would lie last, and whatever flattens it would have to copy.
+        last = input.is_contiguous(memory_format=torch.channels_last)
+        return found if last else found.contiguous()
+
+
+class LayerScale(nn.Module):
+    """A learned factor for each channel."""
+
+    def __init__(self, shape: tuple[int, ...], initial: float) -> None:
+        super().__init__()
+        self.initial = initial
+        self.weight = nn.Parameter(torch.full(shape, initial))
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return volume * self.weight
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[0]}, {self.initial:g}"
+
+
+class Slice(nn.Module):
+    """The channels from one number up to, but not with, another."""
+
+    def __init__(self, first: int, stop: int) -> None:
+        super().__init__()
+        self.first, self.stop = first, stop
+
+    def forward(self, volume: Tensor) -> Tensor:
+        # A view would keep the whole volume for whoever keeps a part of it.
+        return volume[:, self.first : self.stop].clone()
+
+    def extra_repr(self) -> str:
+        return f"{self.first}, {self.stop}"
 
 
 class Take(nn.Module):

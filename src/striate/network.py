@@ -158,16 +158,22 @@ def read(source: str | Path) -> Network:
     """The network at a path, in the zoo, or in a text.
 
     A source with a bracket or a line break in it is a text; else an existing path or one that ends
-    in .net is a file; else it is a name in the zoo.
+    in .net is a file, one that ends in .onnx is read as `striate.recover` does; else it is a name
+    in the zoo.
 
     Raises:
         NotationError: the text is no network, or there is no such file or name.
+        StriateError: an ONNX file holds no network that can be read.
     """
     from striate import zoo
 
     text = str(source)
     if isinstance(source, str) and ("[" in text or "\n" in text):
         return Network.parse(text)
+    if text.endswith(".onnx"):
+        from striate.recover.sources import recovered
+
+        return recovered(text).network
     if isinstance(source, Path) or text.endswith(".net") or "/" in text or os.path.isfile(text):
         return Network.parse(text_of(Path(source), NotationError), text)
     return zoo.read(text)

@@ -7,8 +7,8 @@ whose count has that name, `*3` for an exact one and `?` for what may be left ou
     SOFTMAX              the classifier at the end: `fc` and `softmax`, either alone, or `rbf`
     any kind of layer    exactly that kind: BN, MAXPOOL, TANH
 
-Layers that the pattern does not speak of and that leave the volume as it is (bn, lrn, dropout, id,
-scale, flatten) are passed over.
+Layers that the pattern does not speak of and that leave the volume as it is (normalisations,
+dropout, id, scale, layerscale, flatten) are passed over.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ CLASSES = {
     "pool": frozenset({"maxpool", "avgpool", "subsample"}),
     "fc": frozenset({"fc"}),
 }
-PASSED_OVER = frozenset({"bn", "lrn", "dropout", "id", "scale", "flatten"})
+PASSED_OVER = frozenset(
+    {"bn", "layernorm", "groupnorm", "layerscale", "lrn", "dropout", "id", "scale", "flatten"}
+)
 MOST_WORDS = 500
 
 

@@ -183,7 +183,7 @@ def _step(module: nn.Module, images: Tensor, way: Compute) -> float:
 
 def _size(network: Network, batch: int) -> int:
     """Images in a measured step: more than one, for batch normalisation."""
-    return max(2, min(batch, WORK // max(1, network.account().totals.macs)))
+    return max(2, min(batch, WORK // max(1, network.account().known("macs"))))
 
 
 def _shape(network: Network) -> tuple[int, int, int]:

@@ -91,11 +91,11 @@ def _check_growth(network: Network, recipe: Recipe) -> None:
     if recipe.grow_from is None:
         return
     height, width, depth = network.input
-    parameters = network.account().totals.parameters
+    parameters = network.account().known("parameters")
     steps = (step / 256 for step in range(257))
     for size in sorted({(side(recipe, at, height), side(recipe, at, width)) for at in steps}):
         try:
-            found = network.with_input((*size, depth)).account().totals.parameters
+            found = network.with_input((*size, depth)).account().known("parameters")
         except NotationError as reason:
             why = f"does not fit them: {str(reason).splitlines()[0]}"
         else:

@@ -21,7 +21,7 @@ class Step:
         layer: the layer itself, its bias settled.
         stated: the layer as the text has it.
         inputs: indices of the steps whose volumes it meets; INPUT (-1) is the network's input.
-        met: the volume it meets (of a join, the first).
+        met: the volume it meets (of a join, the largest side of all along each axis).
         volume: its output volume.
         place: where its word stands in the text, if there is one.
     """
@@ -42,7 +42,7 @@ class Part:
 
     Attributes:
         name: the dotted path; empty for the network.
-        kind: network, block, group, head, add, concat or branch.
+        kind: network, block, group, head, add, mul, concat or branch.
         title: how the text names it (`basic(64)`).
         children: steps and parts in order. Of a join: its branches, then its own step.
         entry: the step whose volume the part is given; INPUT for the network's input.

@@ -115,7 +115,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Branches:
-    """`add( ... | ... )` and `concat( ... | ... )`."""
+    """`add( ... | ... )`, `mul( ... | ... )` and `concat( ... | ... )`."""
 
     kind: str
     branches: tuple[Sequence, ...]

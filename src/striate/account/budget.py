@@ -32,15 +32,19 @@ class Budget:
 
 
 def budget(account: Account, memory: int) -> Budget:
-    """Solves fixed + batch x peak <= memory."""
-    totals = account.totals
+    """Solves fixed + batch x peak <= memory.
+
+    Raises:
+        StriateError: what training needs is not known.
+    """
+    fixed, peak = account.known("training_bytes_fixed"), account.known("training_peak_bytes")
     rows = [*account.rows, *(row for rows in account.heads.values() for row in rows)]
-    room = memory - totals.training_bytes_fixed
-    batch = max(0, room // totals.training_peak_bytes)
-    heaviest = max(rows, key=lambda row: row.parameters)
-    widest = max(rows, key=lambda row: (row.kept, row.volume.size))
-    share = heaviest.parameters / max(1, totals.parameters_with_heads)
-    if not batch and share * totals.training_bytes_fixed > widest.kept:
-        return Budget(memory, batch, totals.training_bytes(batch), heaviest, "parameters", share)
-    share = widest.kept / max(1, totals.kept_bytes)
-    return Budget(memory, batch, totals.training_bytes(batch), widest, "activations", share)
+    batch = max(0, (memory - fixed) // peak)
+    used = fixed + batch * peak
+    heaviest = max(rows, key=lambda row: row.known("parameters"))
+    widest = max(rows, key=lambda row: (row.known("kept"), row.volume.size))
+    share = heaviest.known("parameters") / max(1, account.known("parameters_with_heads"))
+    if not batch and share * fixed > widest.known("kept"):
+        return Budget(memory, batch, used, heaviest, "parameters", share)
+    share = widest.known("kept") / max(1, account.known("kept_bytes"))
+    return Budget(memory, batch, used, widest, "activations", share)

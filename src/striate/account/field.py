@@ -25,7 +25,10 @@ Interval = tuple[int, int] | None
 
 @dataclass(frozen=True)
 class Sight:
-    """What the outputs of a layer see along one axis; None in the table: nothing at all."""
+    """What the outputs of a layer see along one axis; None in the table: nothing at all.
+
+    With a shift of 0 every output sees the same: behind a gate that looked at the whole volume.
+    """
 
     shift: int = 1
     table: tuple[Interval, ...] = ((0, 0),)
@@ -150,24 +153,49 @@ class Axis:
         return Axis(sight, narrow, self.aligned)
 
 
+def spread(axis: Axis, positions: int, outputs: int) -> Axis:
+    """The field of a factor whose one position stands for all outputs of a product."""
+    if positions == outputs:
+        return axis
+    sight, narrow = (each and Sight(0, (each.at(0),)) for each in (axis.sight, axis.narrow))
+    return Axis(sight, narrow, axis.aligned)
+
+
 def joined(axes: Sequence[Axis], outputs: int) -> Axis:
-    """The field behind an add or a concat that has so many outputs along the axis."""
+    """The field behind a join that has so many outputs along the axis."""
     if all(axis is axes[0] for axis in axes):
         return axes[0]
     sights = [axis.sight for axis in axes if axis.sight]
     narrows = [axis.narrow for axis in axes if axis.narrow]
     if len(sights) < len(axes) or len(narrows) < len(axes):
-        return Axis(None, None, False)
+        return Axis(None, None, all(axis.aligned for axis in axes))
     if outputs == 1:  # then jumps do not matter
         longest = max(each.shift for each in sights)
         sights = [Sight(longest, each.table[:1]) for each in sights]
         narrows = [Sight(longest, each.table[:1]) for each in narrows]
     narrow = min(narrows, key=lambda each: each.size)
+    still = [each for each in sights if not each.shift]
+    if still:
+        whole, aligned = together(still), all(axis.aligned for axis in axes)
+        if all(each in still or _within(each, whole, outputs) for each in sights):
+            return Axis(whole, narrow, aligned)
     if len({each.jump for each in sights}) > 1:
         return Axis(None, None, False)  # no pattern holds for all outputs
     period = lcm(*(each.period for each in sights))
     centred = len({_centres(each, period) for each in sights}) == 1
     return Axis(together(sights), narrow, centred and all(axis.aligned for axis in axes))
+
+
+def _within(sight: Sight, whole: Sight, outputs: int) -> bool:
+    """Whether no output sees beyond what they all see. The first turns reach lowest, the last ones
+    highest.
+    """
+    turn = lcm(sight.period, whole.period)
+    for output in {*range(min(turn, outputs)), *range(max(0, outputs - turn), outputs)}:
+        seen, most = sight.at(output), whole.at(output)
+        if seen and (most is None or seen[0] < most[0] or seen[1] > most[1]):
+            return False
+    return True
 
 
 def _centres(sight: Sight, period: int) -> tuple[int | None, ...]:
@@ -193,22 +221,30 @@ class Field:
 def fields(steps: Sequence[Step]) -> list[Field]:
     """The receptive field of every step's outputs."""
     found: list[Field] = []
-    start = Field()
+    start, input = Field(), steps[0].met if steps else Volume(1, 1, 1)
     for step in steps:
         met = [start if index == INPUT else found[index] for index in step.inputs]
         if isinstance(step.layer, Join):
-            found.append(_joined(met, step.volume))
+            volumes = [input if at == INPUT else steps[at].volume for at in step.inputs]
+            found.append(_joined(met, volumes, step.volume))
         else:
-            height, width = step.layer.reach(step.met)
-            found.append(_through(met[0], height, width))
+            reach = step.layer.reach(step.met)
+            found.append(_through(met[0], *reach) if reach else _unknown(met[0]))
     return found
 
 
-def _joined(met: Sequence[Field], volume: Volume) -> Field:
-    if all(each is met[0] for each in met):
+def _joined(met: Sequence[Field], volumes: Sequence[Volume], made: Volume) -> Field:
+    if all(each is met[0] for each in met) and len({each[:2] for each in volumes}) == 1:
         return met[0]
-    height, width = [each.height for each in met], [each.width for each in met]
-    return Field(joined(height, volume.height), joined(width, volume.width))
+    pairs = list(zip(met, volumes, strict=True))
+    rows, columns, _ = made
+    height = [spread(field.height, volume.height, rows) for field, volume in pairs]
+    width = [spread(field.width, volume.width, columns) for field, volume in pairs]
+    return Field(joined(height, rows), joined(width, columns))
+
+
+def _unknown(met: Field) -> Field:
+    return Field(*(Axis(None, None, axis.aligned) for axis in (met.height, met.width)))
 
 
 def _through(met: Field, height: Reach, width: Reach) -> Field:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -33,6 +33,27 @@ CONVENTIONS: dict[str, tuple[str, Callable[[int, int], int]]] = {
 }
 
 
+def total(values: Iterable[int | None]) -> int | None:
+    """The sum; not known where a part of it is not."""
+    numbers = list(values)
+    return None if None in numbers else sum(number or 0 for number in numbers)
+
+
+def times(count: int, value: int | None) -> int | None:
+    """So many times as much; not known where one is not."""
+    return None if value is None else count * value
+
+
+def _known(value: int | None, opaque: Row | None) -> int:
+    if value is not None:
+        return value
+    assert opaque is not None, "all else is known"
+    raise StriateError(
+        f"what {opaque.name} costs is unknown: {opaque.word} stands for what the notation cannot "
+        "express"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What one layer costs. The first row of an account is the input, which costs its activations.
@@ -52,25 +73,31 @@ class Row:
         field: the receptive field of one output position.
         rounded: rows and columns that floor or ceil drops or makes up, in words.
         head: the further output this row belongs to; empty for the network itself.
+
+    What is None is not known: what an opaque layer costs.
     """
 
     name: str
     layer: Layer | None
     volume: Volume
-    weights: int
-    biases: int
-    buffers: int
-    macs: int
-    flops: int
+    weights: int | None
+    biases: int | None
+    buffers: int | None
+    macs: int | None
+    flops: int | None
     activations: int
-    kept: int
+    kept: int | None
     field: Field
     rounded: str
     head: str = ""
 
     @property
-    def parameters(self) -> int:
-        return self.weights + self.biases
+    def parameters(self) -> int | None:
+        return total((self.weights, self.biases))
+
+    def known(self, name: str) -> int:
+        """One of its numbers, to work on with. Raises StriateError where it is not known."""
+        return _known(getattr(self, name), self)
 
     @property
     def kind(self) -> str:
@@ -89,34 +116,37 @@ class Totals:
     """Sums over the rows of the network itself; heads, which serve training, stand apart.
 
     Bytes are for one image unless the name says otherwise; see the accounting page of the docs.
+    What a part of is not known, because a layer is opaque, is None.
     """
 
-    parameters: int
-    weights: int
-    biases: int
-    buffers: int
-    macs: int
-    flops: int
+    parameters: int | None
+    weights: int | None
+    biases: int | None
+    buffers: int | None
+    macs: int | None
+    flops: int | None
     activations: int
     activation_bytes: int
-    kept_bytes: int
+    kept_bytes: int | None
     forward_peak_bytes: int
-    training_peak_bytes: int
-    weight_bytes: int
-    gradient_bytes: int
-    optimiser_bytes: int
-    fixed_bytes: int
-    parameters_with_heads: int
-    macs_with_heads: int
+    training_peak_bytes: int | None
+    weight_bytes: int | None
+    gradient_bytes: int | None
+    optimiser_bytes: int | None
+    fixed_bytes: int | None
+    parameters_with_heads: int | None
+    macs_with_heads: int | None
 
     @property
-    def training_bytes_fixed(self) -> int:
+    def training_bytes_fixed(self) -> int | None:
         """What training needs whatever the batch: weights, gradients, optimiser state, buffers."""
-        return self.weight_bytes + self.gradient_bytes + self.optimiser_bytes + self.fixed_bytes
+        return total(
+            (self.weight_bytes, self.gradient_bytes, self.optimiser_bytes, self.fixed_bytes)
+        )
 
-    def training_bytes(self, batch: int) -> int:
+    def training_bytes(self, batch: int) -> int | None:
         """What training needs at its peak for a batch of this size."""
-        return self.training_bytes_fixed + batch * self.training_peak_bytes
+        return total((self.training_bytes_fixed, times(batch, self.training_peak_bytes)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,8 +165,15 @@ class Account:
 
     def __repr__(self) -> str:
         totals = self.totals
-        counts = f"{totals.parameters:,} parameters, {totals.macs:,} MACs"
-        return f"<Account of {len(self.rows)} rows: {counts}>"
+        numbers = zip((totals.parameters, totals.macs), ("parameters", "MACs"), strict=True)
+        counts = (f"{'unknown' if n is None else f'{n:,}'} {what}" for n, what in numbers)
+        return f"<Account of {len(self.rows)} rows: {', '.join(counts)}>"
+
+    def known(self, name: str) -> int:
+        """One of the totals, to work on with. Raises StriateError where a part is not known."""
+        every = (*self.rows, *(row for rows in self.heads.values() for row in rows))
+        opaque = next((row for row in every if row.macs is None), None)
+        return _known(getattr(self.totals, name), opaque)
 
     @cached_property
     def budget(self) -> Budget | None:
@@ -190,8 +227,8 @@ def account(
     seen = fields(network.steps)
 
     def row(step: Step, head: str = "") -> Row:
-        weights, biases = step.layer.parameters(step.met)
-        macs = step.layer.macs(step.met)
+        weights, biases = step.layer.parameters(step.met) or (None, None)
+        macs, others = step.layer.macs(step.met), step.layer.operations(step.met)
         return Row(
             name=step.name,
             layer=step.stated,
@@ -200,7 +237,7 @@ def account(
             biases=biases,
             buffers=step.layer.buffers(step.met),
             macs=macs,
-            flops=flops(macs, step.layer.operations(step.met)),
+            flops=None if macs is None or others is None else flops(macs, others),
             activations=0 if step.layer.in_place else step.volume.size,
             kept=flow.kept[step.index],
             field=seen[step.index],
@@ -224,27 +261,28 @@ def _totals(
     rows: tuple[Row, ...], heads: dict[str, tuple[Row, ...]], flow: Traffic, width: int, copies: int
 ) -> Totals:
     further = [row for each in heads.values() for row in each]
-    parameters = sum(row.parameters for row in rows)
-    with_heads = parameters + sum(row.parameters for row in further)
-    macs = sum(row.macs for row in rows)
+    parameters = total(row.parameters for row in rows)
+    with_heads = total((parameters, *(row.parameters for row in further)))
+    weight_bytes = times(width, with_heads)
+    macs = total(row.macs for row in rows)
     activations = sum(row.activations for row in rows)
-    buffers = sum(row.buffers for row in (*rows, *further))
+    buffers = total(row.buffers for row in (*rows, *further))
     return Totals(
         parameters=parameters,
-        weights=sum(row.weights for row in rows),
-        biases=sum(row.biases for row in rows),
-        buffers=sum(row.buffers for row in rows),
+        weights=total(row.weights for row in rows),
+        biases=total(row.biases for row in rows),
+        buffers=total(row.buffers for row in rows),
         macs=macs,
-        flops=sum(row.flops for row in rows),
+        flops=total(row.flops for row in rows),
         activations=activations,
         activation_bytes=activations * width,
-        kept_bytes=sum(flow.kept),
+        kept_bytes=total(flow.kept),
         forward_peak_bytes=flow.forward_peak,
         training_peak_bytes=flow.training_peak,
-        weight_bytes=with_heads * width,
-        gradient_bytes=with_heads * width,
-        optimiser_bytes=copies * with_heads * width,
-        fixed_bytes=flow.fixed + buffers * width,
+        weight_bytes=weight_bytes,
+        gradient_bytes=weight_bytes,
+        optimiser_bytes=times(copies, weight_bytes),
+        fixed_bytes=total((flow.fixed, times(width, buffers))),
         parameters_with_heads=with_heads,
-        macs_with_heads=macs + sum(row.macs for row in further),
+        macs_with_heads=total((macs, *(row.macs for row in further))),
     )

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.layers import Join, Volume
+from striate.layers import Join, Mul, Volume
 from striate.layers.base import Saved
 from striate.steps import INPUT, Step
 
@@ -27,16 +27,18 @@ class Traffic:
     """The memory of one image's way through a network, in bytes.
 
     Attributes:
-        kept: for each step, and last for the input, what stays for the backward pass.
+        kept: for each step, and last for the input, what stays for the backward pass; None where it
+            is not known: of an opaque step, and of a volume that it may be alone to keep.
         fixed: what stays for the backward pass whatever the batch (batch statistics).
-        forward_peak: the most alive at once when the network only predicts.
+        forward_peak: the most alive at once when the network only predicts; of the volumes between
+            layers alone, where one is opaque.
         training_peak: the most alive at once in training, gradients of the volumes included.
     """
 
-    kept: tuple[int, ...]
-    fixed: int
+    kept: tuple[int | None, ...]
+    fixed: int | None
     forward_peak: int
-    training_peak: int
+    training_peak: int | None
 
 
 def traffic(
@@ -53,21 +55,26 @@ def traffic(
     """
     trained = [step for step in steps if step.index not in apart]
     learns = _learns(trained)
-    saved = {
-        step.index: step.layer.saved(step.met)
-        if learns.intersection(step.inputs)
-        else step.layer.saved_first(step.met)
-        for step in trained
-    }
-    sizes = [step.volume.size * width for step in steps] + [input.size * width]
+    volumes = [*(step.volume for step in steps), input]
+    known = {step.index: _saved(step, volumes, learns) for step in trained}
+    saved = {index: each or Saved() for index, each in known.items()}
+    sizes = [volume.size * width for volume in volumes]
     owner = _owners(steps, trained=True)
     needed = _needed_until(trained, saved, owner)
     extra = [0] * len(sizes)
     for index, each in saved.items():
         extra[index] = each.values * width + each.indices * INDEX_BYTES
-    kept = tuple(extra[i] + (sizes[i] if i in needed else 0) for i in range(len(sizes)))
+    opaque = [step for step in trained if known[step.index] is None]
+    hidden = {owner[index] for step in opaque for index in step.inputs} - needed.keys()
+    hidden |= {step.index for step in opaque}
+    kept = tuple(
+        None if i in hidden else extra[i] + (sizes[i] if i in needed else 0)
+        for i in range(len(sizes))
+    )
     predicting = [step for step in steps if step.index not in further]
     forward = _live_peak(predicting, sizes, _owners(steps, trained=False))
+    if opaque:
+        return Traffic(kept, None, forward, None)
     training = max(
         _live_peak(trained, sizes, owner, frozenset(needed), extra),
         _backward_peak(trained, sizes, owner, needed, extra, learns),
@@ -79,9 +86,20 @@ def _learns(steps: Sequence[Step]) -> set[int]:
     """The steps whose volume depends on something learned; others need no gradient."""
     learns: set[int] = set()
     for step in steps:
-        if step.layer.parameters(step.met).total or learns.intersection(step.inputs):
+        learned = step.layer.parameters(step.met)
+        if learned is None or learned.total or learns.intersection(step.inputs):
             learns.add(step.index)
     return learns
+
+
+def _saved(step: Step, volumes: Sequence[Volume], learns: set[int]) -> Saved | None:
+    """What a step keeps, where so much before it learns."""
+    if not learns.intersection(step.inputs):
+        return step.layer.saved_first(step.met)
+    if isinstance(step.layer, Mul):
+        met = [volumes[index] for index in step.inputs]
+        return step.layer.saved_of(met, [index in learns for index in step.inputs])
+    return step.layer.saved(step.met)
 
 
 def _owners(steps: Sequence[Step], trained: bool) -> list[int]:
@@ -100,7 +118,9 @@ def _needed_until(
     needed: dict[int, int] = {}
     for step in steps:
         own = [owner[step.index]] if saved[step.index].output else []
-        met = [owner[index] for index in step.inputs] if saved[step.index].input else []
+        of = step.inputs if saved[step.index].input else ()
+        of = of or tuple(step.inputs[branch] for branch in saved[step.index].branches)
+        met = [owner[index] for index in of]
         for memory in own + met:
             needed.setdefault(memory, step.index)
     return needed
@@ -130,6 +150,19 @@ def _live_peak(
         peak = max(peak, live)
         live -= sum(sizes[memory] for memory in ends.get(step.index, ()))
     return peak
+
+
+def _made(met: list[int], sizes: list[int], learns: set[int]) -> int:
+    """Bytes of gradients that a layer makes at once of what it meets.
+
+    A product goes back as it came: the gradient of the last factor, and that of the product of
+    those before, which is at least as large as the largest of them.
+    """
+    *before, last = met
+    found = {last} & learns
+    if learns.intersection(before):
+        found.add(max(before, key=lambda memory: sizes[memory]))
+    return sum(sizes[memory] for memory in found)
 
 
 class _Gradients:
@@ -165,8 +198,9 @@ def _backward_peak(
     """The most alive at once in the backward pass.
 
     Each layer takes the gradient of its output and makes that of its input, which is then added to
-    what other readers of the input made; a join only hands its own on. What was kept is let go once
-    the first layer that needs it has run. The images themselves get no gradient.
+    what other readers of the input made; a sum or a concatenation only hands its own on. What was
+    kept is let go once the first layer that needs it has run. The images themselves get no
+    gradient.
     """
     kept = peak = sum(sizes[memory] for memory in needed) + sum(extra)
     frees: dict[int, list[int]] = {}
@@ -177,8 +211,8 @@ def _backward_peak(
         own, met = owner[step.index], {owner[index] for index in step.inputs} & learns
         if own in learns and own not in gradients.of:
             gradients.hold(own, own)  # an output: its gradient comes from the loss
-        handed_on = isinstance(step.layer, Join) or own in met
-        made = 0 if handed_on else sum(sizes[memory] for memory in met)
+        handed_on = (isinstance(step.layer, Join) and step.layer.hands_on) or own in met
+        made = 0 if handed_on else _made([owner[index] for index in step.inputs], sizes, learns)
         peak = max(peak, kept + gradients.live + made)
         for memory in met - {own}:
             if not handed_on and memory in gradients.of:

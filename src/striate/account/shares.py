@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from striate.account.ledger import Account, Row
 
-WHAT: dict[str, Callable[[Row], int]] = {
+WHAT: dict[str, Callable[[Row], int | None]] = {
     "parameters": lambda row: row.parameters,
     "activations": lambda row: row.activations,
     "macs": lambda row: row.macs,
@@ -36,25 +36,29 @@ class Share:
 
 
 def shares(account: Account) -> list[Share]:
-    """For parameters, activations and MACs, who holds them; what there is none of is left out."""
-    found = []
-    for what, value in WHAT.items():
-        whole = sum(value(row) for row in account.rows)
-        if not whole:
-            continue
-        ordered = sorted(account.rows, key=value, reverse=True)
-        by_kind: dict[str, int] = {}
-        for row in account.rows:
-            by_kind[row.kind] = by_kind.get(row.kind, 0) + value(row)
-        kind = max(by_kind, key=lambda each: by_kind[each])
-        half, held = [], 0
-        for row in ordered:
-            if 2 * held >= whole:
-                break
-            half.append(row)
-            held += value(row)
-        share = Share(
-            what, kind, by_kind[kind] / whole, ordered[0], value(ordered[0]) / whole, tuple(half)
-        )
-        found.append(share)
-    return found
+    """For parameters, activations and MACs, who holds them.
+
+    What there is none of is left out, and what is not known of every layer.
+    """
+    return [
+        _share(what, account.rows, [number or 0 for number in numbers])
+        for what, value in WHAT.items()
+        if any(numbers := [value(row) for row in account.rows]) and None not in numbers
+    ]
+
+
+def _share(what: str, rows: Sequence[Row], numbers: list[int]) -> Share:
+    whole = sum(numbers)
+    ordered = sorted(zip(numbers, rows, strict=True), key=lambda each: each[0], reverse=True)
+    by_kind: dict[str, int] = {}
+    for number, row in zip(numbers, rows, strict=True):
+        by_kind[row.kind] = by_kind.get(row.kind, 0) + number
+    kind = max(by_kind, key=lambda each: by_kind[each])
+    half, held = [], 0
+    for number, row in ordered:
+        if 2 * held >= whole:
+            break
+        half.append(row)
+        held += number
+    most, largest = ordered[0]
+    return Share(what, kind, by_kind[kind] / whole, largest, most / whole, tuple(half))

@@ -21,6 +21,7 @@ VERBS = (
     "print",
     "match",
     "compare",
+    "recover",
     "data",
     "recipe",
     "profile",

@@ -49,7 +49,7 @@ def _show(found: Iterable[tuple[str, Account]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from striate.draw.numbers import short
+    from striate.draw.numbers import short, whole
     from striate.draw.plain import show
 
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
@@ -59,6 +59,6 @@ def _show(found: Iterable[tuple[str, Account]]) -> None:
     for name, account in found:
         size, totals = str(account.network.input), account.totals
         title = Text(account.network.name or "", no_wrap=True, overflow="ellipsis")
-        numbers = f"{totals.parameters:,}", short(totals.macs)
+        numbers = whole(totals.parameters), short(totals.macs)
         shown.add_row(name, _year(account), size, *numbers, title)
     show(shown)

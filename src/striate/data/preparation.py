@@ -198,7 +198,7 @@ def require_classes(network: Network, source: str, classes: Sequence[str]) -> No
                 f"{found}: let its text end in fc-{len(classes)} softmax "
                 "(`striate print NET > mine.net` writes the text of one that comes along)"
             )
-    if not network.account().totals.parameters:
+    if not network.account().known("parameters"):
         raise DataError("the network has no weights or biases, so that there is nothing to learn")
     if len(classes) < 2:
         raise DataError(

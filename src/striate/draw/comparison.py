@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from striate.draw.numbers import ratio
+from striate.draw.numbers import ratio, whole
 from striate.draw.table import label
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ def render(comparison: Comparison) -> Group:
     for name in ("for one image", *names, "ratio"):
         totals.add_column(name, justify="left" if name == "for one image" else "right")
     for name, left, right in comparison.totals():
-        totals.add_row(HEADINGS[name], f"{left:,}", f"{right:,}", ratio(left, right))
+        totals.add_row(HEADINGS[name], whole(left), whole(right), ratio(left, right))
     return Group(words, Text(), totals)
 
 
 def _cells(line: Line | None) -> tuple[str, str]:
     if line is None:
         return "", ""
-    return f"{label(line)}  {line.row.volume}", f"{line.parameters:,}" if line.parameters else ""
+    number = "" if line.parameters == 0 else whole(line.parameters)
+    return f"{label(line)}  {line.row.volume}", number

@@ -12,7 +12,7 @@ from typing import Any
 
 from striate.account import Account, Row
 from striate.draw.lines import lines
-from striate.draw.numbers import in_bytes, short
+from striate.draw.numbers import in_bytes, short, whole
 from striate.draw.table import Table
 from striate.layers import Conv, FullyConnected
 
@@ -168,7 +168,8 @@ def to_latex(account: Account) -> str:
         ]
         written.append(" & ".join(cells) + r" \\")
     totals = account.totals
-    sums = f"total & & {totals.parameters:,} & {totals.flops:,} & {totals.activations:,} & "
+    numbers = (totals.parameters, totals.flops, totals.activations)
+    sums = f"total & & {' & '.join(map(whole, numbers))} & "
     return "\n".join([*written, r"\midrule", sums + r"\\", r"\bottomrule", r"\end{tabular}"])
 
 
@@ -176,7 +177,7 @@ def to_lecture(account: Account) -> str:
     """The lines of the lectures' VGG slide: a volume, its memory, its parameters without biases."""
     cells = [("INPUT:", f"[{account.network.input}]", _memory(account.rows[0]), "0")]
     for before, row in pairwise(account.rows):
-        if row.activations or row.weights:
+        if row.activations or row.weights != 0:
             name = f"{row.word.upper()}:"
             cells.append((name, f"[{row.volume}]", _memory(row), _weights(row, before)))
     names, volumes, memories, _ = (max(map(len, column)) for column in zip(*cells, strict=True))
@@ -191,8 +192,8 @@ def to_lecture(account: Account) -> str:
         "",
         f"TOTAL memory: {totals.activations:,} values * {width} bytes = "
         f"{in_bytes(totals.activation_bytes)} / image (only forward! the text table has training)",
-        f"TOTAL params: {totals.weights:,} weights + {totals.biases:,} biases"
-        f" = {totals.parameters:,}",
+        f"TOTAL params: {whole(totals.weights)} weights + {whole(totals.biases)} biases"
+        f" = {whole(totals.parameters)}",
     ]
     return "\n".join(written)
 
@@ -206,7 +207,9 @@ def _memory(row: Row) -> str:
 
 def _weights(row: Row, before: Row) -> str:
     """`(3*3*64)*128 = 73,728`: the inputs of a unit, times the units."""
-    total = f"{row.weights:,}"
+    total = whole(row.weights)
+    if row.weights is None:
+        return total
     if isinstance(row.layer, Conv):
         kernel, filters = row.layer.kernel, row.layer.filters
         depth = row.weights // (kernel.height * kernel.width * filters)

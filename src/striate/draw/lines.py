@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from striate.account import Account, Row
+from striate.account.ledger import times as many
+from striate.account.ledger import total
 from striate.layers import JOINS
 from striate.steps import INPUT, Part, Step
 
@@ -81,7 +83,8 @@ class Line:
         times: repetitions folded into it.
         heads: whether it names a part and sums up the lines under it.
         row: the last of its rows, for the volume.
-        parameters, flops, activations: sums over its rows and all its repetitions.
+        parameters, flops, activations: sums over its rows and all its repetitions; None where
+            one of them is not known.
         field: the receptive field, over repetitions from the first's to the last's.
     """
 
@@ -92,8 +95,8 @@ class Line:
     times: int
     heads: bool
     row: Row
-    parameters: int
-    flops: int
+    parameters: int | None
+    flops: int | None
     activations: int
     field: str
 
@@ -263,8 +266,8 @@ def _line(entry: Entry, last: Entry, stem: str, rest: str, depth: int) -> Line:
         times=times,
         heads=bool(entry.parts()),
         row=last.end(),
-        parameters=times * sum(row.parameters for row in rows),
-        flops=times * sum(row.flops for row in rows),
+        parameters=many(times, total(row.parameters for row in rows)),
+        flops=many(times, total(row.flops for row in rows)),
         activations=times * sum(row.activations for row in rows),
         field=_field(entry.end(), last.end()),
     )
@@ -277,8 +280,8 @@ def _field(first: Row, last: Row) -> str:
     """
     sizes = "…".join(dict.fromkeys(_size(row) for row in (first, last)))
     jumps = last.field.height.jump, last.field.width.jump
-    if None in jumps or last.volume[:2] == (1, 1):  # one position has no step to the next
-        return sizes
+    if None in jumps or not any(jumps) or last.volume[:2] == (1, 1):
+        return sizes  # one position has no step to the next, nor have those that see the same
     steps = [f"({jump})" if "/" in str(jump) else str(jump) for jump in dict.fromkeys(jumps)]
     return f"{sizes} /{'x'.join(steps)}" + ("" if last.field.aligned else " *")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from striate.account import CONVENTIONS, Account, Share, shares
-from striate.draw.numbers import in_bytes, percent, short
+from striate.draw.numbers import in_bytes, percent, short, whole
 
 WORDS = {"parameters": "parameters", "activations": "activations", "macs": "work"}
 
@@ -11,35 +13,52 @@ WORDS = {"parameters": "parameters", "activations": "activations", "macs": "work
 def summary(account: Account) -> list[tuple[str, str]]:
     """Pairs of a heading and a sentence."""
     totals, batch = account.totals, account.batch
-    weights, biases = f"{totals.weights:,} weights", f"{totals.biases:,} biases"
-    found = [("parameters", f"{totals.parameters:,} = {weights} + {biases}")]
+    rows = account.rows
+    every = (*rows, *(row for rows in account.heads.values() for row in rows))
+    split = f"{whole(totals.weights)} weights + {whole(totals.biases)} biases"
+    split = "" if totals.parameters is None else f" = {split}"
+    found = [("parameters", _least((row.parameters for row in rows), lambda n: f"{n:,}{split}"))]
     if account.heads:
-        heads = ", ".join(account.heads)
-        found.append(
-            ("", f"{totals.parameters_with_heads:,} with the heads that only train: {heads}")
-        )
-    found.append(("MACs", f"{totals.macs:,} for one image: {short(totals.macs)}, padding included"))
+        heads = f" with the heads that only train: {', '.join(account.heads)}"
+        found.append(("", _least((row.parameters for row in every), lambda n: f"{n:,}{heads}")))
+    said = _least(
+        (row.macs for row in rows),
+        lambda n: f"{n:,} for one image: {short(n)}, padding included",
+    )
+    found.append(("MACs", said))
     if account.convention != "paper":
-        said = f"{totals.flops:,}, {CONVENTIONS[account.convention][0]}"
-        found.append(("FLOPs", said))
+        what = CONVENTIONS[account.convention][0]
+        found.append(("FLOPs", _least((row.flops for row in rows), lambda n: f"{n:,}, {what}")))
     forward = f"{totals.activations:,} values = {in_bytes(totals.activation_bytes)} for one image"
     found.append(("memory", f"{forward}: input, conv, pool and fc volumes once each"))
-    found.append(
-        ("", f"{in_bytes(totals.forward_peak_bytes)} alive at once at most to predict one image")
-    )
-    fixed = (
-        f"{in_bytes(totals.training_bytes_fixed)} for weights, gradients and {account.optimiser}"
-    )
-    kept = f"{in_bytes(totals.kept_bytes)} kept for the backward pass of an image"
-    found.append(("training", f"{fixed}; {kept}"))
-    if batch > 1:
+    bound = "at most" if totals.macs is not None else "at least"
+    peak = in_bytes(totals.forward_peak_bytes)
+    found.append(("", f"{peak} alive at once {bound} to predict one image"))
+    if totals.training_peak_bytes is None:
+        found.append(("training", "unknown, as is what opaque layers keep for the backward pass"))
+    else:
+        fixed = in_bytes(totals.training_bytes_fixed)
+        kept = f"{in_bytes(totals.kept_bytes)} kept for the backward pass of an image"
+        what = f"weights, gradients and {account.optimiser}"
+        found.append(("training", f"{fixed} for {what}; {kept}"))
+    if batch > 1 and totals.macs is not None:
         needs = f"{in_bytes(totals.training_bytes(batch))} at its peak"
-        work = f"{short(batch * totals.macs)} MACs forward"
-        found.append(("", f"a batch of {batch:,}: {needs}, {work}"))
+        found.append(
+            ("", f"a batch of {batch:,}: {needs}, {short(batch * totals.macs)} MACs forward")
+        )
     if account.budget:
         found.append(("", _budget(account)))
     found += [("most" if not i else "", _share(share)) for i, share in enumerate(shares(account))]
     return found
+
+
+def _least(values: Iterable[int | None], said: Callable[[int], str]) -> str:
+    """What is said of a sum; `at least ...; 1 opaque layer unknown` where that is not all."""
+    numbers = list(values)
+    known = said(sum(number or 0 for number in numbers))
+    if not (unknown := numbers.count(None)):
+        return known
+    return f"at least {known}; {unknown} opaque layer{'s' * (unknown > 1)} unknown"
 
 
 def _budget(account: Account) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from striate.account import Account
 from striate.draw.lines import Line, lines
-from striate.draw.numbers import short
+from striate.draw.numbers import short, whole
 from striate.draw.plain import plain
 from striate.draw.summary import notes, summary
 
@@ -41,8 +41,8 @@ class Table:
     def cells(self, line: Line, exact: bool = True) -> tuple[str, ...]:
         """The cells of one line; a zero is left blank, so that the eye finds the work."""
 
-        def number(value: int) -> str:
-            return "" if value == 0 else f"{value:,}" if exact else short(value)
+        def number(value: int | None) -> str:
+            return "" if value == 0 else whole(value) if exact else short(value)
 
         numbers = (number(each) for each in (line.parameters, line.flops, line.activations))
         return (label(line), str(line.row.volume), *numbers, line.field)

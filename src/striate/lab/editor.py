@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from striate.account.ledger import total
 from striate.errors import NotationError
 from striate.network import Network
 
@@ -19,6 +20,7 @@ class Word:
         start, end: characters of the text.
         times: how many layers it makes.
         volume: of the last of them.
+        parameters, macs: of all of them; None where one's are not known.
         field: the receptive field of its outputs, as 15x15; ? where it follows no pattern.
     """
 
@@ -28,8 +30,8 @@ class Word:
     layers: tuple[str, ...]
     times: int
     volume: str
-    parameters: int
-    macs: int
+    parameters: int | None
+    macs: int | None
     field: str
 
 
@@ -70,8 +72,8 @@ def _told(network: Network) -> dict[str, Any]:
                 tuple(step.name for step, _ in layers),
                 len(layers),
                 str(layers[-1][0].volume),
-                sum(row.parameters for _, row in layers),
-                sum(row.macs for _, row in layers),
+                total(row.parameters for _, row in layers),
+                total(row.macs for _, row in layers),
                 field,
             )
         )

@@ -86,12 +86,12 @@ def of_activations(model: nn.Module, probe: Tensor, names: Sequence[str]) -> lis
         volume = spatial(output).float()
         rule = "neither fading nor growing from layer to layer"
         readings.append(Reading("spread", name, float(volume.std()), None, rule))
-        if isinstance(layers[name], nn.ReLU):
+        if isinstance(layers[name], nn.ReLU | nn.ReLU6):
             dead = float((volume.amax(dim=(0, 2, 3)) <= 0).float().mean())
             rule = f"units that fire on none of {len(probe)} images: fewer than {DEAD:.0%}"
             readings.append(Reading("dead", name, dead, dead < DEAD, rule))
-        elif isinstance(layers[name], nn.Tanh | nn.Sigmoid):
-            part = 2 * volume - 1 if isinstance(layers[name], nn.Sigmoid) else volume
+        elif isinstance(layers[name], nn.Tanh | nn.Sigmoid | nn.Hardsigmoid):
+            part = volume if isinstance(layers[name], nn.Tanh) else 2 * volume - 1
             share = float((part.abs() > SATURATED).float().mean())
             rule = f"values beyond {SATURATED} of the range: fewer than {DEAD:.0%}"
             readings.append(Reading("saturated", name, share, share < DEAD, rule))

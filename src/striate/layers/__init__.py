@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from striate.layers.activation import (
+    Elu,
     Gelu,
+    HardSigmoid,
+    HardSwish,
     LeakyRelu,
+    Mish,
     Relu,
+    Relu6,
     Scale,
     ScaledTanh,
     Sigmoid,
@@ -16,14 +21,22 @@ from striate.layers.activation import (
 from striate.layers.base import Layer, Reach, Saved
 from striate.layers.convolution import Conv, Deconv
 from striate.layers.dense import Flatten, FullyConnected, RadialBasis
-from striate.layers.join import Add, Concat, Join
-from striate.layers.normalisation import BatchNorm, Dropout, LocalResponseNorm
+from striate.layers.join import Add, Concat, Join, Mul
+from striate.layers.normalisation import (
+    BatchNorm,
+    Dropout,
+    GroupNorm,
+    LayerNorm,
+    LayerScale,
+    LocalResponseNorm,
+)
+from striate.layers.opaque import Opaque
 from striate.layers.pooling import AvgPool, MaxPool, Pool, Subsample
-from striate.layers.shape import Identity, Pad, Shortcut, Take, Upsample
+from striate.layers.shape import Identity, Pad, Shortcut, Shuffle, Slice, Take, Upsample
 from striate.layers.volume import Pair, Parameters, Volume
 from striate.layers.window import Window
 
-JOINS: dict[str, type[Join]] = {each.kind: each for each in (Add, Concat)}
+JOINS: dict[str, type[Join]] = {each.kind: each for each in (Add, Mul, Concat)}
 
 KINDS: dict[str, type[Layer]] = {
     each.kind: each
@@ -37,22 +50,33 @@ KINDS: dict[str, type[Layer]] = {
         RadialBasis,
         Flatten,
         Relu,
+        Relu6,
         LeakyRelu,
+        Elu,
         Tanh,
         ScaledTanh,
         Sigmoid,
         Gelu,
         Silu,
+        Mish,
+        HardSigmoid,
+        HardSwish,
         Softmax,
         Scale,
         BatchNorm,
+        LayerNorm,
+        GroupNorm,
+        LayerScale,
         LocalResponseNorm,
         Dropout,
         Identity,
         Pad,
         Upsample,
         Take,
+        Slice,
+        Shuffle,
         Shortcut,
+        Opaque,
     )
 }
 
@@ -66,15 +90,24 @@ __all__ = [
     "Conv",
     "Deconv",
     "Dropout",
+    "Elu",
     "Flatten",
     "FullyConnected",
     "Gelu",
+    "GroupNorm",
+    "HardSigmoid",
+    "HardSwish",
     "Identity",
     "Join",
     "Layer",
+    "LayerNorm",
+    "LayerScale",
     "LeakyRelu",
     "LocalResponseNorm",
     "MaxPool",
+    "Mish",
+    "Mul",
+    "Opaque",
     "Pad",
     "Pair",
     "Parameters",
@@ -82,12 +115,15 @@ __all__ = [
     "RadialBasis",
     "Reach",
     "Relu",
+    "Relu6",
     "Saved",
     "Scale",
     "ScaledTanh",
     "Shortcut",
+    "Shuffle",
     "Sigmoid",
     "Silu",
+    "Slice",
     "Softmax",
     "Subsample",
     "Take",

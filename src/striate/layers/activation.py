@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from striate.layers import settings
 from striate.layers.base import Layer, Saved
-from striate.layers.settings import Real
+from striate.layers.settings import Choice, Real
 from striate.layers.volume import Volume
 
 
@@ -31,12 +31,34 @@ class Relu(Activation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Relu6(Activation):
+    """`relu6`: min(max(0, x), 6) (Krizhevsky 2010; Howard et al. 2017, arXiv:1704.04861)."""
+
+    kind = "relu6"
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LeakyRelu(Activation):
     """`leakyrelu(0.01)`: x, and a slope for x below 0 (Maas et al. 2013)."""
 
     kind = "leakyrelu"
 
     slope: float = settings.option(Real(), 0.01, position=0)
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elu(Activation):
+    """`elu(1)`: x, and alpha (exp(x) - 1) for x below 0 (Clevert et al. 2015, arXiv:1511.07289)."""
+
+    kind = "elu"
+
+    alpha: float = settings.option(Real(0), 1.0, position=0)
 
     def saved(self, met: Volume) -> Saved:
         return Saved(input=True)
@@ -71,9 +93,14 @@ class Sigmoid(Activation):
 
 @dataclass(frozen=True, kw_only=True)
 class Gelu(Activation):
-    """`gelu`: x times the normal distribution function of x (Hendrycks and Gimpel 2016)."""
+    """`gelu`: x times the normal distribution function of x (Hendrycks and Gimpel 2016).
+
+    `gelu(tanh)` is the paper's approximation: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+    """
 
     kind = "gelu"
+
+    approximation: str = settings.option(Choice("exact", "tanh", flags=True), "exact")
 
     def saved(self, met: Volume) -> Saved:
         return Saved(input=True)
@@ -84,6 +111,36 @@ class Silu(Activation):
     """`silu`: x times sigmoid(x) (Elfwing et al. 2017)."""
 
     kind = "silu"
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mish(Activation):
+    """`mish`: x tanh(ln(1 + exp(x))) (Misra 2019, arXiv:1908.08681)."""
+
+    kind = "mish"
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardSigmoid(Activation):
+    """`hardsigmoid`: min(max(0, x + 3), 6)/6 (Howard et al. 2019, arXiv:1905.02244)."""
+
+    kind = "hardsigmoid"
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardSwish(Activation):
+    """`hardswish`: x times hardsigmoid(x) (Howard et al. 2019, arXiv:1905.02244, section 5.2)."""
+
+    kind = "hardswish"
 
     def saved(self, met: Volume) -> Saved:
         return Saved(input=True)

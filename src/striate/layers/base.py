@@ -15,6 +15,7 @@ class Saved(NamedTuple):
     Attributes:
         input: the input volume itself.
         output: the output volume itself.
+        branches: of a join, which of the volumes that it meets, where not all.
         values: further floating-point values for each image.
         indices: 64-bit indices for each image (max pooling's winners).
         fixed: floating-point values for each batch, whatever its size.
@@ -25,6 +26,7 @@ class Saved(NamedTuple):
     values: int = 0
     indices: int = 0
     fixed: int = 0
+    branches: tuple[int, ...] = ()
 
 
 class Reach(NamedTuple):
@@ -47,6 +49,8 @@ SAME_PLACE = Reach()
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """One layer, without its weights. Subclasses are final; each is one kind of word.
+
+    What an answer is None of is not known: an opaque layer's.
 
     Class attributes:
         kind: the word in the notation.
@@ -72,19 +76,19 @@ class Layer:
         """The output volume. Raises Misfit where the layer cannot take the volume it meets."""
         return met
 
-    def parameters(self, met: Volume) -> Parameters:
+    def parameters(self, met: Volume) -> Parameters | None:
         """Learned weights and biases."""
         return Parameters(0, 0)
 
-    def buffers(self, met: Volume) -> int:
+    def buffers(self, met: Volume) -> int | None:
         """Values kept beside the parameters but not learned (batch normalisation's statistics)."""
         return 0
 
-    def macs(self, met: Volume) -> int:
+    def macs(self, met: Volume) -> int | None:
         """Multiply-adds for one image: one per weight per output position, padding included."""
         return 0
 
-    def operations(self, met: Volume) -> int:
+    def operations(self, met: Volume) -> int | None:
         """Elementary operations for one image at test time beyond two per multiply-add."""
         return 0
 
@@ -92,15 +96,16 @@ class Layer:
         """Whether the output lies in the memory of the input."""
         return self.view
 
-    def saved(self, met: Volume) -> Saved:
+    def saved(self, met: Volume) -> Saved | None:
         """What PyTorch's autograd keeps for the backward pass (eager mode, CPU)."""
         return Saved()
 
-    def saved_first(self, met: Volume) -> Saved:
+    def saved_first(self, met: Volume) -> Saved | None:
         """The same where nothing before learns, so that the input itself needs no gradient."""
-        return self.saved(met) if self.parameters(met).total else Saved()
+        learned = self.parameters(met)
+        return self.saved(met) if learned is None or learned.total else Saved()
 
-    def reach(self, met: Volume) -> tuple[Reach, Reach]:
+    def reach(self, met: Volume) -> tuple[Reach, Reach] | None:
         """Which inputs one output sees, along height and along width."""
         return SAME_PLACE, SAME_PLACE
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from striate.errors import Misfit
 from striate.layers import settings
 from striate.layers.base import Saved
+from striate.layers.settings import Choice
 from striate.layers.volume import Pair, Parameters, Volume
 from striate.layers.window import Slide, Window
 
@@ -85,10 +86,15 @@ class MaxPool(Pool):
 
 @dataclass(frozen=True, kw_only=True)
 class AvgPool(Pool):
-    """`avgpool5/3`: the mean of each window, padding counted as zeros; bare, of each channel."""
+    """`avgpool5/3`: the mean of each window, padding counted as zeros; bare, of each channel.
+
+    `inside` counts only what lies inside the volume.
+    """
 
     kind = "avgpool"
     dilates = False
+
+    counted: str = settings.option(Choice("padded", "inside", flags=True), "padded")
 
     def operations(self, met: Volume) -> int:
         return self.volume(met).size * self.window_size(met)

@@ -7,6 +7,7 @@ is one dataclass and nothing else.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, Literal
 
@@ -94,6 +95,17 @@ class Choice(Form):
 
     def check(self, value: object) -> str:
         if isinstance(value, str) and value.lower() in self.names:
+            return value.lower()
+        raise BadSetting(f"takes {self.wanted}")
+
+
+class Identifier(Form):
+    """A name of one's own: letters, digits and underscores, a letter first."""
+
+    wanted = "a name of letters, digits and underscores"
+
+    def check(self, value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(r"[a-z_][a-z0-9_]*", value.lower()):
             return value.lower()
         raise BadSetting(f"takes {self.wanted}")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from striate.errors import Misfit
 from striate.layers import settings
 from striate.layers.base import Layer, Reach
-from striate.layers.convolution import Conv
+from striate.layers.convolution import Conv, check_groups
 from striate.layers.normalisation import BatchNorm
-from striate.layers.settings import Choice, Extent, Wholes
+from striate.layers.settings import Choice, Extent, Whole, Wholes
 from striate.layers.volume import Pair, Volume
 
 
@@ -24,15 +25,32 @@ class Identity(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class Pad(Layer):
-    """`pad(1)` or `pad(1x2)`: zeros around the volume."""
+    """`pad(1)` or `pad(1x2)`: zeros around the volume; `end` says what differs below and right."""
 
     kind = "pad"
 
     border: Pair = settings.option(Extent(0), position=0)
+    end: Pair | None = settings.option(Extent(0), None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.end == self.border:  # said twice, it is the same layer
+            object.__setattr__(self, "end", None)
+
+    @property
+    def after(self) -> Pair:
+        """Rows below, columns on the right."""
+        return self.border if self.end is None else self.end
 
     def volume(self, met: Volume) -> Volume:
-        rows, columns = self.border
-        return Volume(met.height + 2 * rows, met.width + 2 * columns, met.depth)
+        rows, columns = (sum(each) for each in zip(self.border, self.after, strict=True))
+        return Volume(met.height + rows, met.width + columns, met.depth)
+
+    @classmethod
+    def canonical(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if settings.get("end") == settings.get("border"):
+            settings.pop("end", None)
+        return settings
 
     def reach(self, met: Volume) -> tuple[Reach, Reach]:
         return Reach(before=self.border.height), Reach(before=self.border.width)
@@ -82,6 +100,42 @@ class Take(Layer):
                 f"channels are counted from 0 to {met.depth - 1}",
             )
         return Volume(met.height, met.width, len(self.channels))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice(Layer):
+    """`slice(0, 64)`: the channels from the first number up to, but not with, the second."""
+
+    kind = "slice"
+    in_place = True
+
+    first: int = settings.option(Whole(0), position=0)
+    stop: int = settings.option(Whole(), position=1)
+
+    def volume(self, met: Volume) -> Volume:
+        if not self.first < self.stop <= met.depth:
+            raise Misfit(
+                f"asks for channels {self.first} up to {self.stop} of the {met} volume",
+                f"channels go from 0 to {met.depth - 1}; the second number is the first not taken",
+            )
+        return Volume(met.height, met.width, self.stop - self.first)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shuffle(Layer):
+    """`shuffle(2)`: channels by turns from each of so many groups.
+
+    Zhang et al. 2017, arXiv:1707.01083, section 3.1.
+    """
+
+    kind = "shuffle"
+    in_place = True
+
+    groups: int = settings.option(Whole(), position=0)
+
+    def volume(self, met: Volume) -> Volume:
+        check_groups(met.depth, met.depth, self.groups)
+        return met
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,8 +43,17 @@ SYNONYMS = {
     **dict.fromkeys(("localresponsenorm", "norm1", "norm2"), "lrn"),
     **dict.fromkeys(("cat", "concatenate"), "concat( ... | ... )"),
     **dict.fromkeys(("sum", "plus", "residual"), "add( ... | ... )"),
+    **dict.fromkeys(("times", "multiply", "product", "gate"), "mul( ... | ... )"),
     **dict.fromkeys(("identity", "skip"), "id"),
     **dict.fromkeys(("swish",), "silu"),
+    **dict.fromkeys(("hswish",), "hardswish"),
+    **dict.fromkeys(("hsigmoid",), "hardsigmoid"),
+    **dict.fromkeys(("layernorm2d", "ln"), "layernorm"),
+    **dict.fromkeys(("gn",), "groupnorm"),
+    **dict.fromkeys(("gamma",), "layerscale"),
+    **dict.fromkeys(("chunk", "narrow"), "slice"),
+    **dict.fromkeys(("channelshuffle",), "shuffle"),
+    **dict.fromkeys(("zeropad", "zeropad2d"), "pad"),
     **dict.fromkeys(("interpolate", "resize"), "upsample"),
 }
 MOST_ARGUMENTS = 500

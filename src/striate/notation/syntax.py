@@ -7,10 +7,11 @@ import re
 from lark.exceptions import UnexpectedEOF, UnexpectedInput
 
 from striate.errors import NotationError, Place, Source
-from striate.layers import KINDS
+from striate.layers import JOINS, KINDS
 from striate.layers.settings import settings_of
 
 MOST_EXPECTED = 5
+_JOINING = re.compile(rf"({'|'.join(JOINS)})\($", re.IGNORECASE)
 OPTIONS = {name for kind in KINDS.values() for name in settings_of(kind)}
 
 _FRIENDLY = {
@@ -107,7 +108,7 @@ def _advice(token: str, before: str, expected: set[str]) -> list[str]:
         return [f"options stand in brackets that touch the word: conv3-16({option[1]}=...)"]
     if token == "=":
         return [_DEFINITION]
-    if token in (",", ";") and re.search(r"(add|concat)\($", _open_bracket(before), re.IGNORECASE):
+    if token in (",", ";") and _JOINING.search(_open_bracket(before)):
         return ["branches are separated by |"]
     if token in (",", ";") and "JOIN" in expected:
         return ["white space alone separates words"]
@@ -116,8 +117,9 @@ def _advice(token: str, before: str, expected: set[str]) -> list[str]:
     if token == ":" and option:
         return [f"the colon touches the label: {option[1]}: relu"]
     if token == "|":
-        joins = "add( ... | ... ) and concat( ... | ... )"
-        return [f"only {joins} have branches; the bracket touches the word"]
+        *joins, last = (f"{kind}( ... | ... )" for kind in JOINS)
+        joined = f"{', '.join(joins)} and {last}"
+        return [f"only {joined} have branches; the bracket touches the word"]
     if token in ("-", "/") and before[-1:].isspace():
         return [f"{token!r} belongs to a word only where it touches it, as in conv3-64/2"]
     if token.lower() == "head":

@@ -10,15 +10,15 @@ from typing import Any
 
 from striate.errors import Misfit, StriateError
 from striate.layers import JOINS, KINDS, Layer
-from striate.layers.settings import BadSetting, Choice, Wholes, form_of, settings_of
+from striate.layers.settings import BadSetting, Choice, Identifier, Wholes, form_of, settings_of
 from striate.tree import Name, Operation, Settings, Word, number_value
 
 _KIND = re.compile(r"([a-z_]+?)(\d+(?:x\d+)?)?")
 
 
 def split_kind(text: str) -> tuple[str, str | None]:
-    """`conv7x1` is the kind conv and the kernel 7x1; any other name comes back whole."""
-    found = _KIND.fullmatch(text)
+    """`conv7x1` is the kind conv and the kernel 7x1; `relu6` and any other name come back whole."""
+    found = None if text in KINDS else _KIND.fullmatch(text)
     return (found[1], found[2]) if found else (text, None)
 
 
@@ -53,6 +53,8 @@ def flag(kind: str, text: str) -> str | None:
         form = form_of(each)
         if isinstance(form, Choice) and form.flags and text in form.names:
             return name
+        if isinstance(form, Identifier) and text not in settings_of(KINDS[kind]):
+            return name
     return None
 
 
@@ -72,7 +74,7 @@ def is_list(kind: str, name: str) -> bool:
 
 def is_choice(kind: str, name: str) -> bool:
     """Whether the setting takes a name: `bias=no`."""
-    return isinstance(form_of(settings_of(KINDS[kind])[name]), Choice)
+    return isinstance(form_of(settings_of(KINDS[kind])[name]), Choice | Identifier)
 
 
 def checked(kind: str, name: str, value: Any) -> Any:
@@ -81,7 +83,7 @@ def checked(kind: str, name: str, value: Any) -> Any:
     Raises BadSetting.
     """
     form = form_of(settings_of(KINDS[kind])[name])
-    if isinstance(form, Choice):
+    if isinstance(form, Choice | Identifier):
         return form.check(str(value))
     return value if _is_open(value) else form.check(value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import MISSING
 from functools import lru_cache
 from typing import Any
 
@@ -141,16 +142,19 @@ def write_word(word: Word) -> str:
         elif role == "stride":
             stride = f"/{_amount(value)}"
         else:
-            options.append(_option(name, each, value))
+            options.append(_option(name, each, value, len(options)))
     brackets = f"({', '.join(options)})" if options else ""
     return f"{word.kind}{kernel}{units}{stride}{brackets}"
 
 
-def _option(name: str, each: Any, value: Any) -> str:
+def _option(name: str, each: Any, value: Any, before: int) -> str:
+    """By position where it is the first, or where each before it is always there."""
     form = form_of(each)
     if isinstance(value, Name | Operation):
         return f"{name}={value}"
     if isinstance(form, Choice) and form.flags:
         return str(value)
     shown = str(value) if isinstance(value, Pair) else form.show(value)
-    return shown if each.metadata["position"] == 0 else f"{name}={shown}"
+    position = each.metadata["position"]
+    unnamed = position == 0 or (position == before and each.default is MISSING)
+    return shown if unnamed else f"{name}={shown}"

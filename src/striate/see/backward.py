@@ -6,6 +6,7 @@ network's weights are drawn anew (Adebayo et al. 2018, arXiv:1810.03292). They a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -19,39 +20,40 @@ SHOWS = "shows image structure, not the decision"
 
 
 class _Guided(torch.autograd.Function):
-    """Forward a ReLU; backward only what is above 0, at units that were on."""
+    """Forward a ReLU; backward only what is above 0, at units that were on, below their most."""
 
     @staticmethod
-    def forward(context: Any, volume: Tensor) -> Tensor:
+    def forward(context: Any, volume: Tensor, most: float) -> Tensor:
         context.save_for_backward(volume)
-        return volume.clamp(min=0)
+        context.most = most
+        return volume.clamp(0, most)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (volume,) = context.saved_tensors
-        on: Tensor = volume > 0
-        return gradient.clamp(min=0) * on
+        on: Tensor = (volume > 0) & (volume < context.most)
+        return gradient.clamp(min=0) * on, None
 
 
 class _Deconv(torch.autograd.Function):
     """Forward a ReLU; backward a ReLU too, whatever was on."""
 
     @staticmethod
-    def forward(context: Any, volume: Tensor) -> Tensor:
-        return volume.clamp(min=0)
+    def forward(context: Any, volume: Tensor, most: float) -> Tensor:
+        return volume.clamp(0, most)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        return gradient.clamp(min=0)
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient.clamp(min=0), None
 
 
 class _Rectifier(nn.Module):
-    def __init__(self, way: type[torch.autograd.Function]) -> None:
+    def __init__(self, way: type[torch.autograd.Function], most: float) -> None:
         super().__init__()
-        self.way = way
+        self.way, self.most = way, most
 
     def forward(self, volume: Tensor) -> Tensor:
-        found: Tensor = self.way.apply(volume)  # type: ignore[no-untyped-call]
+        found: Tensor = self.way.apply(volume, self.most)  # type: ignore[no-untyped-call]
         return found
 
 
@@ -94,9 +96,10 @@ def _through(
 ) -> Tensor:
     copy = copied(model)
     for name, each in list(copy.named_modules()):
-        if isinstance(each, nn.ReLU):
+        if isinstance(each, nn.ReLU | nn.ReLU6):
             parent, _, own = name.rpartition(".")
-            setattr(copy.get_submodule(parent), own, _Rectifier(way))
+            most = 6.0 if isinstance(each, nn.ReLU6) else math.inf
+            setattr(copy.get_submodule(parent), own, _Rectifier(way, most))
     if hidden := _functions(copy, images[:1]):
         raise SeeError(
             f"{hidden} of the network's ReLUs are functions, not modules: the way back through "
@@ -115,6 +118,6 @@ def _functions(copy: nn.Module, images: Tensor) -> int:
         if node is None or node in met:
             continue
         met.add(node)
-        count += type(node).__name__.startswith("ReluBackward")
+        count += type(node).__name__.startswith(("ReluBackward", "HardtanhBackward"))
         left += [following for following, _ in node.next_functions]
     return count

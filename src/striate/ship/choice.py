@@ -58,7 +58,7 @@ class Subject:
     def macs(self) -> int:
         """Multiply-adds for one image; 0 where its text is not understood."""
         with suppress(NotationError):
-            return Network.parse(self.network).account().totals.macs
+            return Network.parse(self.network).account().known("macs")
         return 0
 
     def open(self, way: Way, threads: int) -> Infer:

@@ -16,6 +16,7 @@ from torch import nn
 
 from striate.compute import PRECISIONS, Compute
 from striate.errors import StriateError, nearest
+from striate.foreign import session_of, short
 from striate.ship.model import Infer, Model, Whole
 
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # the extra that brings an engine
@@ -89,24 +90,6 @@ def by_onnxruntime(content: bytes, threads: int) -> Infer:
     return infer
 
 
-def session_of(content: bytes, threads: int) -> Any:
-    """ONNX Runtime's session for a model.
-
-    Raises:
-        StriateError: it cannot compute it.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what fails is raised
-    options.enable_cpu_mem_arena = True
-    try:
-        return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    except Exception as reason:  # its own exceptions have no common base
-        raise StriateError(f"ONNX Runtime cannot take the model: {_short(reason)}") from None
-
-
 def by_openvino(content: bytes, precision: str, threads: int) -> Infer:
     """An ONNX model, checked before, in OpenVINO on the CPU."""
     import openvino
@@ -120,7 +103,7 @@ def by_openvino(content: bytes, precision: str, threads: int) -> Infer:
     try:
         compiled = core.compile_model(core.read_model(content, b""), "CPU", settings)
     except Exception as reason:
-        raise StriateError(f"OpenVINO cannot take the model: {_short(reason)}") from None
+        raise StriateError(f"OpenVINO cannot take the model: {short(reason)}") from None
     own = threading.local()  # a request serves one caller at a time
 
     def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -130,10 +113,6 @@ def by_openvino(content: bytes, precision: str, threads: int) -> Infer:
         return np.array(found[PROBABILITIES], np.float32)
 
     return infer
-
-
-def _short(reason: Exception) -> str:
-    return " ".join(str(reason).split())[:300]
 
 
 def multiplies_bfloat16() -> bool:

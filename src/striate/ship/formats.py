@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from striate.errors import RunError
 from striate.fast.fold import folded
+from striate.foreign import session_of
 from striate.network import Network
 from striate.ship.about import KEY, understood, written
-from striate.ship.engines import PIXELS, PROBABILITIES, SCORES, require, session_of
+from striate.ship.engines import PIXELS, PROBABILITIES, SCORES, require
 from striate.ship.model import Model, Whole
 from striate.storage import read_tensors, write, write_tensors
 

@@ -9,7 +9,8 @@ from onnx import TensorProto, helper
 from striate.data.preparation import shift_and_scale
 from striate.ship.engines import PIXELS, PROBABILITIES, SCORES
 from striate.ship.model import Model, borders
-from striate.ship.onnx_layers import WRITERS, Graph
+from striate.ship.onnx_layers import WRITERS
+from striate.ship.onnx_nodes import Graph
 from striate.ship.stages import Plan, plan
 from striate.steps import INPUT
 

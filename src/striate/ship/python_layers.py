@@ -110,7 +110,9 @@ def _maxpool(stage: Stage) -> Code:
 def _avgpool(stage: Stage) -> Code:
     layer = stage.layer
     assert isinstance(layer, layers.AvgPool)
-    return Code("{0}.mean((2, 3), keepdim=True)" if layer.whole else _pooled(stage, "avg_pool2d"))
+    if layer.whole:
+        return Code("{0}.mean((2, 3), keepdim=True)")
+    return Code(_pooled(stage, "avg_pool2d", count_include_pad=(layer.counted == "padded", True)))
 
 
 def _subsample(stage: Stage) -> Code:
@@ -154,6 +156,25 @@ def _batchnorm(stage: Stage) -> Code:
     return Code("{self}({0})", {"": made}, tensors)
 
 
+def _layernorm(stage: Stage) -> Code:
+    module: Module = stage.module
+    made = f"nn.LayerNorm({module.normalized_shape[0]}{_options(eps=(module.eps, 1e-5))})"
+    result = "{self}({0})" if stage.flat else "{self}({0}.movedim(1, -1)).movedim(-1, 1)"
+    return Code(result, {"": made}, _weights(module))
+
+
+def _groupnorm(stage: Stage) -> Code:
+    module: Module = stage.module
+    sizes = f"{module.num_groups}, {module.num_channels}{_options(eps=(module.eps, 1e-5))}"
+    return Code("{self}({0})", {"": f"nn.GroupNorm({sizes})"}, _weights(module))
+
+
+def _layerscale(stage: Stage) -> Code:
+    weight: Tensor = cast("Module", stage.module).weight
+    made = f"nn.Parameter(torch.ones{tuple(weight.shape)})"
+    return Code("{0} * {self}_scale", {"_scale": made}, {"_scale": weight})
+
+
 def _lrn(stage: Stage) -> Code:
     module: Module = stage.module
     numbers = f"{module.size}, {module.alpha!r}, {module.beta!r}, {module.k!r}"
@@ -166,11 +187,16 @@ def _scaled_tanh(stage: Stage) -> Code:
     return Code(f"{layer.amplitude!r} * torch.tanh({layer.slope!r} * {{0}})")
 
 
+def _gelu(stage: Stage) -> Code:
+    approximate: str = cast("Module", stage.module).approximate
+    return Code(f"F.gelu({{0}}{_options(approximate=(approximate, 'none'))})")
+
+
 def _pad(stage: Stage) -> Code:
     layer = stage.layer
     assert isinstance(layer, layers.Pad)
-    rows, columns = layer.border
-    return Code(f"F.pad({{0}}, ({columns}, {columns}, {rows}, {rows}))")
+    (top, left), (bottom, right) = layer.border, layer.after
+    return Code(f"F.pad({{0}}, ({left}, {right}, {top}, {bottom}))")
 
 
 def _upsample(stage: Stage) -> Code:
@@ -208,20 +234,31 @@ WRITERS: dict[type[layers.Layer], Callable[[Stage], Code]] = {
     layers.RadialBasis: _rbf,
     layers.Flatten: _plainly("{0}.flatten(1)"),
     layers.Relu: _plainly("F.relu({0})"),
+    layers.Relu6: _plainly("F.relu6({0})"),
     layers.LeakyRelu: lambda stage: Code(f"F.leaky_relu({{0}}, {stage.layer.slope!r})"),  # type: ignore[attr-defined]
+    layers.Elu: lambda stage: Code(f"F.elu({{0}}, {stage.layer.alpha!r})"),  # type: ignore[attr-defined]
     layers.Tanh: _plainly("torch.tanh({0})"),
     layers.ScaledTanh: _scaled_tanh,
     layers.Sigmoid: _plainly("torch.sigmoid({0})"),
-    layers.Gelu: _plainly("F.gelu({0})"),
+    layers.Gelu: _gelu,
     layers.Silu: _plainly("F.silu({0})"),
+    layers.Mish: _plainly("F.mish({0})"),
+    layers.HardSigmoid: _plainly("F.hardsigmoid({0})"),
+    layers.HardSwish: _plainly("F.hardswish({0})"),
     layers.Softmax: _plainly("torch.softmax({0}, dim=1)"),
     layers.Scale: lambda stage: Code(f"{{0}} * {stage.layer.factor!r}"),  # type: ignore[attr-defined]
     layers.BatchNorm: _batchnorm,
+    layers.LayerNorm: _layernorm,
+    layers.GroupNorm: _groupnorm,
+    layers.LayerScale: _layerscale,
     layers.LocalResponseNorm: _lrn,
     layers.Pad: _pad,
     layers.Upsample: _upsample,
     layers.Take: _take,
+    layers.Slice: lambda stage: Code(f"{{0}}[:, {stage.layer.first}:{stage.layer.stop}]"),  # type: ignore[attr-defined]
+    layers.Shuffle: lambda stage: Code(f"F.channel_shuffle({{0}}, {stage.layer.groups})"),  # type: ignore[attr-defined]
     layers.Shortcut: _shortcut,
     layers.Add: _plainly("{sum}"),
+    layers.Mul: _plainly("{product}"),
     layers.Concat: _plainly("torch.cat([{all}], dim=1)"),
 }

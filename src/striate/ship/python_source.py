@@ -128,7 +128,8 @@ class _Writer:
             for tensor, value in code.tensors.items():
                 self.tensors[f"{name}{tensor}"] = value
             result = code.result.replace("{self}", f"self.{name}")
-            result = result.replace("{all}", ", ".join(given)).replace("{sum}", " + ".join(given))
+            for together, sign in (("{all}", ", "), ("{sum}", " + "), ("{product}", " * ")):
+                result = result.replace(together, sign.join(given))
             result = result.replace("{0}", given[0])
             line = f"        {self.names[stage.index]} = {result}"
             self.steps.append(f"{line:<72}  # {stage.volume}")

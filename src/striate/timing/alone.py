@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.compute import Compute
-from striate.modules import Add, Concat, added
+from striate.modules import Add, Concat, Mul
 from striate.timing.calls import Call, Met
 from striate.timing.timers import Timers
 
@@ -97,21 +97,22 @@ def _elsewhere(around: Around, device: str) -> Iterator[Tensor]:
 
 
 class _Joined(nn.Module):
-    """The joining of a sum or a concatenation, without its branches."""
+    """What a join does with what its branches gave, without them."""
 
-    def __init__(self, concat: bool) -> None:
+    def __init__(self, kind: type[Add]) -> None:
         super().__init__()
-        self.concat = concat
+        self.kind = kind
 
     def forward(self, *branches: Tensor) -> Tensor:
-        return torch.cat(branches, dim=1) if self.concat else added(*branches)
+        return self.kind.join(*branches)
 
 
 def work_of(call: Call) -> nn.Module | None:
     """What a module computes by itself; None for one that leaves all work to those inside it."""
     if not call.inner:
         return call.module
-    return _Joined(type(call.module) is Concat) if type(call.module) in (Add, Concat) else None
+    kind = type(call.module)
+    return _Joined(kind) if kind in (Add, Mul, Concat) else None
 
 
 def name_of(call: Call) -> str:

@@ -46,15 +46,18 @@ def needs(network: Network, recipe: Recipe, compute: Compute, kept: Kept | None 
     Args:
         kept: what a step was seen to keep for its backward pass, in place of what is counted: fused
             layers keep less, those that are computed in float32 whatever the precision keep more.
+
+    Raises:
+        StriateError: what a layer needs is not known.
     """
-    totals = network.account(precision=compute.precision).totals
-    weights = totals.parameters_with_heads
+    known = network.account(precision=compute.precision).known
+    weights = known("parameters_with_heads")
     half = 0 if compute.precision == "float32" else 2
-    counted = Kept(totals.fixed_bytes + half * weights, totals.kept_bytes)
+    counted = Kept(known("fixed_bytes") + half * weights, known("kept_bytes"))
     kept = kept or counted
     copies = 2 + KEPT.get(recipe.rule, 1) + (recipe.average is not None)
-    fixed = SINGLE * (copies * weights + totals.buffers) + kept.fixed
-    gradients = totals.training_peak_bytes - counted.image
+    fixed = SINGLE * (copies * weights + known("buffers")) + kept.fixed
+    gradients = known("training_peak_bytes") - counted.image
     image = (kept.image + gradients) / recipe.accumulate + network.input.size * (1 + 2 * SINGLE)
     program = PROGRAM if compute.device == "cpu" else 0
     return Needs(program + round(WORKSPACE * fixed), round(WORKSPACE * image))

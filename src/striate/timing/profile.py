@@ -158,7 +158,7 @@ def _timing(
     rows: list[Row], calls: list[Call], forward: float, backward: float, rates: Rates
 ) -> Timing:
     batch = calls[0].gave[0].shape[0]
-    macs = batch * sum(row.macs for row in rows)
+    macs = batch * sum(row.known("macs") for row in rows)
     flops = PER_MAC * macs * max(map(products, calls))
     moved = sum(call.forward_bytes + call.backward_bytes for call in calls)
     limit = rates.seconds(flops, moved)

@@ -48,7 +48,8 @@ class Work:
 
     def layer(self, call: Call, again: bool = False) -> Times:
         """A layer's times on a batch; `again` as for `Readings.get`."""
-        macs = sum(self._rows[name].macs for name in layers_of(call, self._rows, self._names))
+        names = layers_of(call, self._rows, self._names)
+        macs = sum(self._rows[name].known("macs") for name in names)
         images, whole = self.batch, self._least(call, macs, self.batch)
         while images > FEW and self._least(call, macs, images) > LONG:
             images = max(FEW, images // 2)

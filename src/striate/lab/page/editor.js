@@ -121,6 +121,7 @@ export class Editor {
 }
 
 function brief(value) {
+  if (value === null) return "unknown";
   for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) if (value >= size) return `${+(value / size).toPrecision(3)}${unit}`;
   return String(value);
 }

@@ -12,8 +12,8 @@ export function made(kind, text = "", className = "") {
   return element;
 }
 
-/** A whole number with its thousands apart. */
-export const whole = (value) => value.toLocaleString("en");
+/** A whole number with its thousands apart; unknown for null. */
+export const whole = (value) => (value === null ? "unknown" : value.toLocaleString("en"));
 
 /** A number in few characters. */
 export function short(value) {

@@ -1,0 +1,127 @@
+"""Where models are found: `timm:resnet50`, `torchvision:vgg16`, `package.module:function`."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from torch import nn
+
+from striate.errors import StriateError, nearest
+from striate.layers import Volume
+from striate.recover.recovery import Recovered, recover
+
+COMMON = Volume(224, 224, 3)  # where nothing says otherwise
+SOURCE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
+
+
+class Found(NamedTuple):
+    """A module, and the images that it is for where that is known."""
+
+    module: nn.Module
+    input: Volume | None
+
+
+def recovered(source: str, input: Volume | None = None, *, pretrained: bool = False) -> Recovered:
+    """The network of a source.
+
+    Args:
+        source: `timm:NAME`, `torchvision:NAME`, `package.module:function` (a function or a class
+            without arguments, or a module itself), an ONNX file, or a run.
+        input: the volume of an image; by default what the source says, else 224x224x3.
+        pretrained: whether timm or torchvision gives its own weights, which it downloads; else
+            they are random.
+
+    Raises:
+        StriateError: there is no such source, or it cannot be read.
+    """
+    if source.endswith(".onnx"):
+        onnx: Any = _imported("striate.recover.onnx", "onnx")
+        return cast(Recovered, onnx.recovered_file(Path(source), input))
+    if (named := SOURCE.fullmatch(source)) and not Path(source).exists():
+        library, name = named.groups()
+        if pretrained and library not in LIBRARIES:
+            raise StriateError(
+                f"{source} has the weights that it has: timm and torchvision alone ask"
+            )
+        find = LIBRARIES.get(library, _function_of(library))
+        module, usual = find(name, pretrained)
+        return recover(module, input or usual or COMMON, front={"name": source})
+    return _of_run(source, input)
+
+
+def _of_run(source: str, input: Volume | None) -> Recovered:
+    from striate.runs import open_run
+
+    run = open_run(source)
+    return recover(run.model(), input or run.network.input, front=run.network.front)
+
+
+def _timm(name: str, pretrained: bool = False) -> Found:
+    timm = _imported("timm", "timm")
+    if name not in timm.list_models():
+        raise StriateError(f"timm has no {name!r}: {nearest(name, timm.list_models())}")
+    module = _made(lambda: timm.create_model(name, pretrained=pretrained), name)
+    said = getattr(module, "pretrained_cfg", {}).get("input_size")
+    return Found(module, Volume(said[1], said[2], said[0]) if said else None)
+
+
+def _torchvision(name: str, pretrained: bool = False) -> Found:
+    models = _imported("torchvision.models", "torchvision")
+    if name not in models.list_models():
+        raise StriateError(f"torchvision has no {name!r}: {nearest(name, models.list_models())}")
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    weights = models.get_model_weights(name)
+    wanted = weights.DEFAULT if pretrained and len(weights) else None
+    options = {} if wanted else options
+    module = _made(lambda: models.get_model(name, weights=wanted, **options), name)
+    crop = getattr(weights.DEFAULT.transforms(), "crop_size", None) if len(weights) else None
+    return Found(module, Volume(crop[0], crop[0], 3) if crop else None)
+
+
+def _made(make: Callable[[], Any], name: str) -> Any:
+    try:
+        return make()
+    except Exception as reason:  # whatever other people's code raises
+        lines = str(reason).strip().splitlines() or [type(reason).__name__]
+        raise StriateError(f"{name} cannot be made: {lines[0][:300]}") from reason
+
+
+def _function_of(package: str) -> Callable[..., Found]:
+    def found(name: str, pretrained: bool = False) -> Found:
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # as `python -m` does: what lies here can be named
+        home: Any = _imported(package, package)
+        for part in name.split("."):
+            if not hasattr(home, part):
+                raise StriateError(f"{package} has no {name!r}: {nearest(part, dir(home))}")
+            home = getattr(home, part)
+        made = home if isinstance(home, nn.Module) else _made(home, f"{package}:{name}")
+        if not isinstance(made, nn.Module):
+            raise StriateError(f"{package}:{name} gives {made!r:.80}, which is no PyTorch module")
+        return Found(made, None)
+
+    return found
+
+
+LIBRARIES: dict[str, Callable[..., Found]] = {"timm": _timm, "torchvision": _torchvision}
+
+
+def _imported(module: str, package: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as reason:
+        root = package.split(".")[0]
+        if reason.name and reason.name.split(".")[0] == root:
+            raise StriateError(
+                f"{package} is not here: pip install {root}, or mind the spelling"
+            ) from None
+        raise StriateError(f"{package} cannot be imported: {reason}") from reason
+    except Exception as reason:
+        raise StriateError(
+            f"{package} cannot be imported: {type(reason).__name__}: {reason}"
+        ) from reason
