@@ -8,7 +8,7 @@ READY := .venv/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup demo chromium test check fuzz crash-test torchrun-test seeds residual docs clean
 .PHONY: bench bench-startup bench-feeding bench-throughput bench-cifar bench-exact bench-estimate
-.PHONY: bench-transfer bench-published bench-load export-parity
+.PHONY: bench-transfer bench-published bench-load bench-recover bench-inference export-parity
 .PHONY: gpu gpu-dry-run gallery pretrained screens page-memory bench-watching
 
 help: ## show this list
@@ -87,6 +87,12 @@ bench-watching: $(READY) ## what watching in the lab costs (CIFAR10=file)
 
 bench-load: $(READY) ## striate serve under ten times what it can do, and beside 500 slow connections
 	$(BIN)/python bench/load.py
+
+bench-recover: $(READY) ## torchvision's and timm's ConvNets through striate recover (both, and fvcore, in .venv)
+	$(BIN)/python bench/recover.py
+
+bench-inference: $(READY) ## predicting, beside PyTorch, ONNX Runtime and OpenVINO by hand (openvino in .venv)
+	$(BIN)/python bench/inference.py
 
 page-memory: $(READY) chromium ## the lab's page for ten minutes: its memory must not grow
 	$(BIN)/python tests/page_memory.py

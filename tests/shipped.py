@@ -18,6 +18,9 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False) -> Model:
     """A network with weights by chance, batch normalisation that has seen something.
 
+    Scales and statistics differ from those of its images, in deep networks less: what hundreds of
+    layers multiply is no number otherwise.
+
     Args:
         border: rows and columns by which images are larger than the network's input; below 0:
             smaller.
@@ -32,6 +35,7 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
                 each.bias.data.normal_(0, 0.1)
             if isinstance(each, nn.LayerNorm | nn.GroupNorm | LayerScale):
                 each.weight.data.uniform_(0.8, 1.25)
+        shaken = min(1.0, 20 / max(1, len(norms)))
         momenta = [each.momentum for each in norms]
         for each in norms:
             each.momentum = None  # what it has seen is then the mean over the batches: of one
@@ -41,11 +45,12 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
                 module(torch.randn(2, depth, height, width))
         for each, momentum in zip(norms, momenta, strict=True):
             each.momentum = momentum
-            each.running_mean += 0.1 * each.running_var.sqrt() * torch.randn(each.num_features)
-            each.running_var *= torch.empty(each.num_features).uniform_(0.8, 1.25)
+            moved = 0.1 * shaken * torch.randn(each.num_features)
+            each.running_mean += moved * each.running_var.sqrt()
+            each.running_var *= torch.empty(each.num_features).uniform_(0.8, 1.25) ** shaken
             each.running_var.clamp_(min=0.01)  # of channels that never change rounding is blown up
             if each.weight is not None:
-                each.weight.data.uniform_(0.8, 1.25)
+                each.weight.data.uniform_(0.8, 1.25).pow_(shaken)
     input = network.input
     means = np.linspace(0.3, 0.6, input.depth).tolist()
     deviations = np.linspace(0.2, 0.3, input.depth).tolist()
