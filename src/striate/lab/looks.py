@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 SHARE = 0.02  # of the time
-RATE = 2.0  # looks of a kind a second, at most: each ends in frames that wake others
+RATE = 4.0  # looks of a kind a second, at most
 
 
 @dataclass(eq=False)
