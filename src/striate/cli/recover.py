@@ -38,11 +38,12 @@ def command(
     from striate.layers import Volume
     from striate.notation import read_volume
     from striate.recover.sources import recovered
+    from striate.storage import write
 
     volume = Volume(*read_volume(input)) if input else None
     found = recovered(source, volume, pretrained=pretrained)
     if out:
-        out.write_text(f"{found.network}\n", "utf-8")
+        write(out, f"{found.network}\n".encode())
     else:
         print(found.network)
     for line in said(found):

@@ -42,9 +42,9 @@ class Numbers:
 
     slots: Sequence[Slot]
     instances: Sequence[Sequence[int]]
-    said: list[Number] = field(default_factory=list)
-    parameters: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    roles: dict[str, str] = field(default_factory=dict)
+    said: list[Number] = field(init=False)
+    parameters: dict[str, tuple[int, ...]] = field(init=False, default_factory=dict)
+    roles: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """The smallest numbers are parameters, so that others are multiples of them."""

@@ -74,10 +74,10 @@ def _torchvision(name: str, pretrained: bool = False) -> Found:
     models = _imported("torchvision.models", "torchvision")
     if name not in models.list_models():
         raise StriateError(f"torchvision has no {name!r}: {nearest(name, models.list_models())}")
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     weights = models.get_model_weights(name)
     wanted = weights.DEFAULT if pretrained and len(weights) else None
-    options = {} if wanted else options
+    slow = wanted is None and name in ("googlenet", "inception_v3")  # to draw weights at random
+    options = {"init_weights": False} if slow else {}
     module = _made(lambda: models.get_model(name, weights=wanted, **options), name)
     crop = getattr(weights.DEFAULT.transforms(), "crop_size", None) if len(weights) else None
     return Found(module, Volume(crop[0], crop[0], 3) if crop else None)

@@ -92,7 +92,7 @@ def _moved(trace: Tracer, input: Value, source: int, destination: int) -> Value:
 def _turned(input: Value, axes: tuple[int, ...]) -> Value:
     """The same volume with its axes in another order: where each one comes from."""
     volume = input.met(SPATIAL, LAST, GROUPED, SHUFFLED)
-    axes = tuple(each % (input.rank) for each in axes)
+    axes = tuple(each % input.rank for each in axes)
     wanted = {
         (SPATIAL, (0, 2, 3, 1)): LAST,
         (LAST, (0, 3, 1, 2)): SPATIAL,
