@@ -1,150 +1,120 @@
 """What watching costs: images a second of the lab, beside the same training that nobody looks at.
 
-    CIFAR10=file python bench/watching.py [--rounds 12] [--seconds 4] [--images digits]
+    CIFAR10=file python bench/watching.py [--rounds 40] [--images digits]
 
-Two processes that train by turns, and rest while the other does: one without the lab; the lab,
-without a window, with one that takes every frame, with one that connects and never reads, with one
-whose process is stopped. Both begin anew every few rounds. Bar: the lab at most 5% below training
-alone, whatever its window does. Exit 1 where one is missed.
+One process trains one network, by turns of a second alone and as the lab's process does: it looks,
+sends what it saw to a server in a process of its own, and hears its commands. There is no window,
+or one that takes every frame, one that connects and never reads, one whose process is stopped.
+Bar: the lab at most 5% below training alone, whatever its window does. Exit 1 where one is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from statistics import median
-from typing import Any
+from time import perf_counter
 
-from pairs import aligned, heading, here, in_turn, ratios, spread, use_threads, write
-from websockets.sync.client import ClientConnection, connect
+from pairs import aligned, heading, here, in_turn, ratios, use_threads, write
 
-from striate.lab.frames import unframed
-
-ALONE, NOBODY, READS, SLOW, DEAD = "training alone", "no window", "reads", "never reads", "stopped"
-TASKS = {"digits": (None, []), "CIFAR-10": ("CIFAR10", ["convnetjs-cifar10", "--data"])}
+WINDOWS = NOBODY, READS, SLOW, DEAD = "no window", "reads", "never reads", "stopped"
+TASKS = {"digits": None, "CIFAR-10": "CIFAR10"}  # the variable that names the images
+PART = 1.0  # seconds of a turn's four: what is sent later than it was seen is little of them
 BAR = 0.95
-WARM_UP = 4.0  # seconds
-AT_A_TIME = 4  # rounds with the same processes
-
-# A process that trains as the lab does: for so many seconds, when it is asked to.
-TRAIN = """
-import sys, time
-from striate.cli.lab import NET
-from striate.data import load
-from striate.lab.branch import begun
-from striate.network import read
-from striate import recipes
-network = read(sys.argv[1] if len(sys.argv) > 2 else NET)
-recipe = recipes.read("lab")
-splits = load(sys.argv[-1] if len(sys.argv) > 2 else "digits", input=network.input,
-              resize=recipe.resize, validation=recipe.validation)
-branch = begun("main", network, recipe, splits)
-for line in sys.stdin:
-    began, seen = time.perf_counter(), branch.seen
-    while time.perf_counter() - began < float(line):
-        branch.step()
-    print((branch.seen - seen) / (time.perf_counter() - began), flush=True)
-"""
+HEAD = "window", "alone, images/s", "lab", "lab / alone", "quartiles", "n"
+TOKEN = "watching"
 
 # A window in a process of its own.
 WINDOW = """
 import sys, time
 from websockets.sync.client import connect
-origin, cookie, reads = sys.argv[1:]
-with connect(origin.replace("http", "ws") + "/socket", max_size=None,
-             additional_headers={"Cookie": cookie, "Origin": origin}) as window:
+port, token, reads = sys.argv[1:]
+origin = f"http://127.0.0.1:{port}"
+headers = {"Cookie": f"striate-lab-{port}={token}", "Origin": origin}
+with connect(f"ws://127.0.0.1:{port}/socket", max_size=None, additional_headers=headers) as window:
     print("open", flush=True)
     while True:
         window.recv() if reads == "1" else time.sleep(1)
 """
 
 
-class Alone:
-    """Training without the lab."""
+def serve_page(commands: Connection, frames: Connection, tell: Connection) -> None:
+    """The lab's page on a port that is told: what the server's process runs."""
+    from striate.lab.server import server
+    from striate.lab.serving import listening_at, page_server
 
-    def __init__(self, arguments: list[str]) -> None:
-        command = [sys.executable, "-c", TRAIN, *[each for each in arguments if each != "--data"]]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def turn(self, seconds: float) -> float:
-        """Images a second."""
-        assert self.process.stdin and self.process.stdout
-        print(seconds, file=self.process.stdin, flush=True)
-        return float(self.process.stdout.readline())
-
-    def end(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait()
+    listening = listening_at(0)
+    port = listening.getsockname()[1]
+    tell.send(port)
+    page_server(server(port, TOKEN, commands, [frames])).run(sockets=[listening])
 
 
 class Lab:
-    """The lab, which rests unless it has its turn."""
+    """The lab, whose trainer is this process. It rests unless it has its turn."""
 
-    def __init__(self, arguments: list[str]) -> None:
-        command = [sys.executable, "-m", "striate", "lab", "--no-browser", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        found = re.search(r"(http://\S+)/\?token=(\S+)", self.process.stdout.readline())
-        assert found, "the lab did not start"
-        self.origin = found[1]
-        self.cookie = f"striate-lab-{found[1].rpartition(':')[2]}={found[2]}"
-        self.asked = 0
-        self.state: dict[str, Any] | None = None
-        with self.control() as window:
-            next(header for header in self.heard(window) if header["topic"] == "state")
-            self.ask(window, "pause")
+    def __init__(self, name: str) -> None:
+        from striate.cli.lab import NET
+        from striate.lab.outbox import Outbox
+        from striate.lab.trainer import Trainer, Wanted, opened
 
-    def turn(self, kind: str, seconds: float) -> float:
-        """Images a second with such a window."""
+        spawn = multiprocessing.get_context("spawn")
+        commands, asks = spawn.Pipe(duplex=False)
+        frames, tells = spawn.Pipe(duplex=False)
+        told, tell = spawn.Pipe(duplex=False)
+        self.server = spawn.Process(target=serve_page, args=(asks, frames, tell), daemon=True)
+        self.server.start()
+        self.port = told.recv()
+        variable = TASKS[name]
+        net, data = ("convnetjs-cifar10", os.environ[variable]) if variable else (NET, "digits")
+        outbox = Outbox(tells)
+        bench, telling, _ = opened(Wanted(net, data, "lab"), outbox, outbox)
+        telling.all()
+        self.trainer = Trainer(bench, telling, outbox, commands)
+        self.rested = perf_counter()
+        self.turn(NOBODY, 4 * PART)  # to warm up
+
+    def turn(self, kind: str, seconds: float = PART) -> tuple[float, float]:
+        """Images a second alone, and with such a window: alone, twice the lab, alone again."""
         with self.window(kind):
-            with self.control() as control:
-                self.state = None
-                seen = self.seen(control)
-                self.ask(control, "run")
-                began = time.perf_counter()
-            time.sleep(seconds)
-            with self.control() as control:
-                self.ask(control, "pause")
-                ended = time.perf_counter()
-                return (self.seen(control) - seen) / (ended - began)
+            first, *both, last = (
+                part(seconds) for part in (self.alone, self.watched, self.watched, self.alone)
+            )
+        return (first + last) / 2, sum(both) / 2
 
-    def control(self) -> Any:
-        """A connection that asks, and is gone while the lab trains."""
-        headers = {"Cookie": self.cookie, "Origin": self.origin}
-        address = self.origin.replace("http", "ws") + "/socket"
-        return connect(address, additional_headers=headers, max_size=None, max_queue=None)
+    def alone(self, seconds: float) -> float:
+        """Images a second of training alone."""
+        assert self.server.pid
+        os.kill(self.server.pid, signal.SIGSTOP)
+        try:
+            return self.rate(self.trainer.bench.train, seconds)
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
 
-    def ask(self, control: ClientConnection, what: str) -> None:
-        """Have it done; returns once it is."""
-        self.asked, self.state = self.asked + 1, None
-        control.send(json.dumps({"do": what, "id": self.asked}))
-        next(each for each in self.heard(control) if each["topic"] == f"answer/{self.asked}")
+    def watched(self, seconds: float) -> float:
+        """Images a second of the lab."""
+        last, began = self.trainer.telling.looks.last, perf_counter()
+        for topic in last:  # a look that was due in a second still is
+            last[topic] += began - self.rested
+        try:
+            return self.rate(self.trainer.turn, seconds)
+        finally:
+            self.rested = perf_counter()
 
-    def seen(self, control: ClientConnection) -> int:
-        """How many images it has seen, now that it rests."""
-        heard = self.heard(control)
-        while self.state is None or self.state["running"]:
-            next(heard)
-        return int(self.state["branches"][0]["seen"])
-
-    def heard(self, control: ClientConnection) -> Iterator[dict[str, Any]]:
-        """Frames as they come; the newest state is kept, as it may come before an answer."""
-        for content in control:
-            header, _ = unframed(bytes(content))
-            if header["topic"] == "state":
-                self.state = header
-            yield header
+    def rate(self, step: Callable[[], None], seconds: float) -> float:
+        """Images a second."""
+        branch = self.trainer.bench.branch
+        began, seen = perf_counter(), branch.seen
+        while perf_counter() - began < seconds:
+            step()
+        assert self.trainer.bench.at_work, "it has come to its end"
+        return (branch.seen - seen) / (perf_counter() - began)
 
     @contextmanager
     def window(self, kind: str) -> Iterator[None]:
@@ -152,7 +122,7 @@ class Lab:
         if kind == NOBODY:
             yield
             return
-        command = [sys.executable, "-c", WINDOW, self.origin, self.cookie, str(int(kind == READS))]
+        command = [sys.executable, "-c", WINDOW, str(self.port), TOKEN, str(int(kind == READS))]
         other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert other.stdout is not None
@@ -165,55 +135,46 @@ class Lab:
             other.wait()
 
     def end(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait()
+        self.server.kill()
+        self.server.join()
 
 
-def measured(arguments: list[str], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Images a second of each, by rounds."""
-    rates: dict[str, list[float]] = {}
-    while rounds > 0:
-        alone, lab = Alone(arguments), Lab(arguments)
-        try:
-            alone.turn(WARM_UP)
-            lab.turn(NOBODY, WARM_UP)
-            contenders: dict[str, Any] = {ALONE: lambda alone=alone: alone.turn(seconds)}
-            for kind in (NOBODY, READS, SLOW, DEAD):
-                contenders[kind] = lambda lab=lab, kind=kind: lab.turn(kind, seconds)
-            for name, found in in_turn(contenders, min(rounds, AT_A_TIME)).items():
-                rates.setdefault(name, []).extend(found)
-        finally:
-            alone.end()
-            lab.end()
-        rounds -= AT_A_TIME
-    return rates
+def measured(name: str, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Images a second alone and with each window, by rounds."""
+    lab = Lab(name)
+    try:
+        return in_turn({kind: lambda kind=kind: lab.turn(kind) for kind in WINDOWS}, rounds)
+    finally:
+        lab.end()
 
 
 def main() -> int:
     """Measure, write, print."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--rounds", type=int, default=12)
-    options.add_argument("--seconds", type=float, default=4.0)
+    options.add_argument("--rounds", type=int, default=40)
     options.add_argument("--images", choices=list(TASKS), action="append")
     options.add_argument("--threads", type=int, default=os.cpu_count())
     given = options.parse_args()
     use_threads(given.threads)
-    rows, found, kept = [["images", "window", "images/s", "of training alone", "n"]], {}, True
-    for name, (variable, arguments) in TASKS.items():
+    kept = True
+    for name, variable in TASKS.items():
         if given.images and name not in given.images:
             continue
         if variable and not os.environ.get(variable):
-            found[name] = f"not run: {variable}=PATH names its images"
+            print(f"{name}: not run, {variable}=PATH names its images", file=sys.stderr)
             continue
-        words = [*arguments, os.environ[variable]] if variable else arguments
-        rates = measured(words, given.rounds, given.seconds)
-        for window, rate in rates.items():
-            ratio = ratios(rate, rates[ALONE])["median"]
-            kept &= window == ALONE or ratio >= BAR
-            rows.append([name, window, f"{median(rate):,.0f}", f"{ratio:.3f}", str(len(rate))])
-        found[name] = {window: spread(rate, 1) for window, rate in rates.items()}
-    result = here(given.threads, watching=found)
-    write("watching", result, f"{heading('What watching costs', result)}\n\n{aligned(rows)}")
+        rows, found = [[*HEAD]], {}
+        for window, rates in measured(name, given.rounds).items():
+            alone, watched = zip(*rates, strict=True)
+            found[window] = ratios(watched, alone)
+            low, high = found[window]["quartiles"]
+            ratio = found[window]["median"]
+            kept &= ratio >= BAR
+            figures = f"{median(alone):,.0f}", f"{median(watched):,.0f}", f"{ratio:.3f}"
+            rows.append([window, *figures, f"{low:.3f} to {high:.3f}", str(len(rates))])
+        result = here(given.threads, watching=found)
+        title = heading(f"What watching costs: {name}", result)
+        write(f"watching-{name.lower()}", result, f"{title}\n\n{aligned(rows)}")
     return 0 if kept else 1
 
 

@@ -30,8 +30,10 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     network for CIFAR-10. RUN is a run folder: it is followed, live or past, and can be trained on
     here without a change to its folder.
     """
+    from striate import recipes
     from striate.lab.serving import serve
     from striate.lab.trainer import Wanted, is_run
+    from striate.network import read
 
     nets, settings = settings_among(words, options["settings"])
     if len(nets) > 1:
@@ -42,5 +44,8 @@ def command(words: tuple[str, ...], **options: Any) -> None:
         raise click.UsageError(
             "a run is followed as it is: leave --data, --recipe and settings out"
         )
+    if not is_run(net):  # a mistake is told before there is an address
+        read(net)
+        recipes.read(options["recipe"] or "lab").with_settings(settings)
     wanted = Wanted(net, data, options["recipe"] or "lab", settings)
     serve(wanted, port=options["port"], browser=not options["no_browser"])

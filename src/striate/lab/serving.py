@@ -13,7 +13,7 @@ import uvicorn
 
 from striate.errors import StriateError
 from striate.lab.examiner import NICE, examine
-from striate.lab.guard import new_token
+from striate.lab.guard import Guard, new_token
 from striate.lab.server import server
 from striate.lab.trainer import Wanted, work
 
@@ -32,7 +32,7 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
     Raises:
         StriateError: the port is taken, or the lab cannot begin: no such network, no such images.
     """
-    listening = _listening(port)
+    listening = listening_at(port)
     port = listening.getsockname()[1]
     spawn = multiprocessing.get_context("spawn")  # a forked PyTorch may hang
     commands, asks = spawn.Pipe(duplex=False)
@@ -45,8 +45,6 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
     examiner.start()
     for theirs in (commands, tells, questions, wonders, finds):
         theirs.close()
-    with suppress(AttributeError, OSError):
-        os.nice(NICE)  # from here on: what trains goes first
     token = new_token()
     address = f"http://{HOST}:{port}/?token={token}"
     print(f"striate lab: {address}\nCtrl-C ends it.", flush=True)
@@ -59,15 +57,13 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
         reasons.append(reason)
         Timer(LINGER, setattr, [serving, "should_exit", True]).start()
 
-    app = server(port, token, asks, [frames, findings], failed)
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, ws_max_size=2**20, server_header=False
-    )
-    serving = uvicorn.Server(config)
+    serving = page_server(server(port, token, asks, [frames, findings], failed))
     try:
         with suppress(KeyboardInterrupt):
             serving.run(sockets=[listening])
     finally:
+        if not reasons:
+            print("Ending, after the step under way.", flush=True)
         asks.close()
         for process in (trainer, examiner):
             process.join(GRACE)
@@ -76,7 +72,22 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
         raise StriateError(reasons[0])
 
 
-def _listening(port: int) -> socket.socket:
+def page_server(app: Guard) -> uvicorn.Server:
+    """What serves the page, in a process that from here on lets training go first."""
+    with suppress(AttributeError, OSError):
+        os.nice(NICE)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, ws_max_size=2**20, server_header=False
+    )
+    return uvicorn.Server(config)
+
+
+def listening_at(port: int) -> socket.socket:
+    """A socket of this machine alone.
+
+    Raises:
+        StriateError: the port is taken.
+    """
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

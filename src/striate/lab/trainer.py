@@ -54,7 +54,7 @@ def work(commands: Connection, out: Connection, asks: Connection, wanted: Wanted
     with suppress(EOFError, OSError):  # the server has gone
         try:
             outbox.put("opening", {"said": "Loading PyTorch"})
-            bench, telling, following = _opened(wanted, outbox, questions)
+            bench, telling, following = opened(wanted, outbox, questions)
         except StriateError as reason:
             outbox.put("opening", {"failed": str(reason)})
             while True:
@@ -62,30 +62,59 @@ def work(commands: Connection, out: Connection, asks: Connection, wanted: Wanted
         telling.all()
         outbox.put("opening", {})
         telling.shelf()
-        verbs = _verbs(bench, telling)
-        heard = 0.0
+        trainer = Trainer(bench, telling, outbox, commands, following)
         while True:
-            changed = False
-            if not bench.at_work or perf_counter() - heard > HEARS:
-                wait = 0 if bench.at_work else OFTEN if following else None
-                changed = _obeyed(commands, verbs, outbox, wait)
-                heard = perf_counter()
-            if bench.at_work:
-                following = None  # from here on it is trained here
-            elif following:
-                changed |= following.news()
-            if changed:
-                telling.soon() if bench.at_work else telling.all()
-            if bench.at_work:
-                telling.about_to_step()
-                began = perf_counter()
-                bench.train()
-                telling.stepped(perf_counter() - began)
+            trainer.turn()
 
 
-def _opened(
+class Trainer:
+    """Obeys, trains and tells by turns."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        telling: Telling,
+        outbox: Outbox,
+        commands: Connection,
+        following: Following | None = None,
+    ) -> None:
+        self.bench, self.telling, self.following = bench, telling, following
+        self.outbox, self.commands = outbox, commands
+        self.verbs = _verbs(bench, telling)
+        self.heard = 0.0  # by perf_counter
+
+    def turn(self) -> None:
+        """Do what is asked, then a step, and look at what it did; at rest, wait to be asked.
+
+        Raises:
+            EOFError, OSError: the server has gone.
+        """
+        bench, changed = self.bench, False
+        if not bench.at_work or perf_counter() - self.heard > HEARS:
+            wait = 0 if bench.at_work else OFTEN if self.following else None
+            changed = _obeyed(self.commands, self.verbs, self.outbox, wait)
+            self.heard = perf_counter()
+        if bench.at_work:
+            self.following = None  # from here on it is trained here
+        elif self.following:
+            changed |= self.following.news()
+        if changed:
+            self.telling.soon() if bench.at_work else self.telling.all()
+        if bench.at_work:
+            self.telling.about_to_step()
+            began = perf_counter()
+            bench.train()
+            self.telling.stepped(perf_counter() - began)
+
+
+def opened(
     wanted: Wanted, outbox: Outbox, questions: Outbox
 ) -> tuple[Workbench, Telling, Following | None]:
+    """What is wanted, loaded, and the run that is followed if it is one.
+
+    Raises:
+        StriateError: there is no such network, run or recipe, or no such images.
+    """
     from striate import recipes
     from striate.data import load
     from striate.lab.branch import begun

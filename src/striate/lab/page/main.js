@@ -72,6 +72,7 @@ wire.on("opening", ({ said, failed }) => {
   find("#opening").classList.toggle("wrong", Boolean(failed));
 });
 wire.on("state", (found) => {
+  if (!state) for (const each of document.querySelectorAll("header button")) each.disabled = false;
   state = found;
   unit.begin();
   const button = find("#run");
@@ -104,8 +105,12 @@ wire.on("curves", ({ branches }, arrays) => {
       colour: COLOURS[number % COLOURS.length],
       points: arrays[`${each}/${what}`].values,
     }));
+  // What a branch had before it forked off stands with its parent, as long as that is there.
+  const own = ({ parent }, { seen }) => !branches.includes(parent?.[0]) || seen >= parent[1];
   const marks = (state?.branches ?? []).flatMap((branch) =>
-    branch.marks.map(({ seen, name, before, after }) => ({ at: seen, said: `${branch.name}: ${name} ${before} → ${after}` })),
+    branch.marks
+      .filter((mark) => own(branch, mark))
+      .map(({ seen, name, before, after }) => ({ at: seen, said: `${branch.name}: ${name} ${before} → ${after}` })),
   );
   const noisy = (each) => ({ ...each, noisy: true }); // single batches
   loss.show(curves("loss").map(noisy), marks);
