@@ -24,11 +24,12 @@ from torch.nn import functional
 
 from striate.build import build
 from striate.codes import codes
+from striate.containers import PartialConvolution
 from striate.errors import StriateError
 from striate.initialise import INITIALISATIONS, fans, initialise
 from striate.kinds import MODULES
 from striate.layers import JOINS, KINDS, Conv, Volume
-from striate.modules import CeilConv2d, PartialConvolution
+from striate.modules import CeilConv2d
 from striate.network import Network, read
 
 quick = settings(

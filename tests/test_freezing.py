@@ -13,12 +13,12 @@ from torch import nn
 
 from striate import features as kept_features
 from striate.compute import Compute
+from striate.containers import Chain
 from striate.data import Splits, prepare
 from striate.data.folders import cache_folder
 from striate.errors import RunError
 from striate.features import Shortened, shortened
 from striate.freezing import fixed, frozen
-from striate.modules import Chain
 from striate.network import Network, read
 from striate.recipes import Recipe
 from striate.records import Evaluated, Featured, Record, Started, Stepped, Warned

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.average import Average
 from striate.errors import RunError
 from striate.network import read
 from striate.recipes import Recipe
 from striate.recipes.choices import RULES
-from striate.rules import Average, constrain, head, optimiser
+from striate.rules import constrain, head, optimiser
 
 PLAIN = Recipe(weight_decay=0.0)
 NETWORK = read("[6x6x2] conv3-4 relu conv3-5 relu maxpool2 fc-3 softmax")
@@ -284,6 +285,34 @@ def test_the_state_of_another_network_is_refused() -> None:
 
 
 # -- rates, and who decays
+
+
+@pytest.mark.parametrize("rule", [each for each in ANY_RULE if each.values != ("adadelta",)])
+def test_a_fixed_factor_behind_the_head_changes_nothing(rule: str) -> None:
+    """A network learns as fast that divides its scores by 256: speed and airbench do.
+
+    Adadelta finds its own rates, from steps of its epsilon's size on.
+    """
+    scaled, plain = (
+        read(f"[6x6x2] conv3-4 relu maxpool2 fc-3 {end}").build().double()
+        for end in ("scale(-0.00390625) softmax", "softmax")
+    )
+    plain.load_state_dict(scaled.state_dict())
+    for each in head(plain).parameters():
+        each.data *= -1 / 256
+    epsilon = 1e-30 if rule in ("adagrad", "rmsprop", "adam", "adamw") else None
+    recipe = Recipe(rule=rule, learning_rate=0.03, head_rate=0.02, weight_decay=0.01)
+    recipe = recipe.changed(epsilon=epsilon) if epsilon else recipe
+    images, generator = torch.randn(8, 2, 6, 6, dtype=torch.float64), torch.Generator()
+    labels = torch.randint(3, (8,), generator=generator.manual_seed(0))
+    rules = [optimiser(each, recipe) for each in (scaled, plain)]
+    for _ in range(6):
+        scores = [each(images) for each in (scaled, plain)]
+        assert torch.allclose(*scores, rtol=1e-6, atol=1e-9)
+        for each, ours in zip(scores, rules, strict=True):
+            ours.zero_grad()
+            nn.functional.cross_entropy(each, labels).backward()
+            ours.step()
 
 
 def test_each_kind_of_parameter_has_its_rate_and_its_decay() -> None:

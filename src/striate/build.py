@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from striate import layers, modules
+from striate import containers, layers, modules
 from striate.errors import StriateError
 from striate.initialise import initialise
 from striate.kinds import module_for
@@ -37,7 +37,7 @@ SPATIAL = (
 )
 
 
-class ConvNet(modules.Chain):
+class ConvNet(containers.Chain):
     """The module of a network. Takes images (N, D, H, W), gives class scores.
 
     Scores are (N, K) where the last volume is 1x1xK, else (N, K, H, W). A final softmax is not
@@ -62,7 +62,7 @@ class ConvNet(modules.Chain):
         if not (self.training and self.heads):
             return scores
         heads = {
-            name: flat(modules.run(self.get_submodule(attribute(name)), memory[kept], memory))
+            name: flat(containers.run(self.get_submodule(attribute(name)), memory[kept], memory))
             for name, kept in self.heads.items()
         }
         return {"main": scores, **heads}
@@ -131,7 +131,7 @@ class _Builder:
         for name, child in named:
             entry = child.entry if isinstance(child, Part) else child.inputs[0]
             if entry != at:
-                children[_free(f"{name}_from", taken)] = modules.Recall(self.key(entry))
+                children[_free(f"{name}_from", taken)] = containers.Recall(self.key(entry))
             if isinstance(child, Part):
                 children[name] = self.part(child)
                 at = self.given(child.exit)
@@ -149,7 +149,7 @@ class _Builder:
             if at in self.remote:
                 keeps[name] = self.key(at)
         if (given := self.given(part.exit)) != at:
-            children[_free("exit_from", {*taken, *children})] = modules.Recall(self.key(given))
+            children[_free("exit_from", {*taken, *children})] = containers.Recall(self.key(given))
         return children, keeps
 
     def given(self, index: int) -> int:
@@ -168,8 +168,9 @@ class _Builder:
                 children[_free("exit_shape", children)] = _unflatten(self.volume(each.exit))
         joined = [_chain(children, keeps) for children, keeps in made]
         if part.kind == "concat" and _partial(joined):
-            return modules.PartialConvolution(joined)
-        return {"add": modules.Add, "mul": modules.Mul, "concat": modules.Concat}[part.kind](joined)
+            return containers.PartialConvolution(joined)
+        kinds = {"add": containers.Add, "mul": containers.Mul, "concat": containers.Concat}
+        return kinds[part.kind](joined)
 
     def key(self, index: int) -> str:
         """The name under which a volume is kept for later: its step's."""
@@ -273,6 +274,6 @@ def _partial(branches: list[nn.Module]) -> bool:
 
 def _chain(children: dict[str, nn.Module], keeps: dict[str, str]) -> nn.Module:
     """One after the other; plain where there is nothing to keep or recall."""
-    if keeps or any(isinstance(child, modules.Routed) for child in children.values()):
-        return modules.Chain(children, keeps)
-    return modules.sequential(children)
+    if keeps or any(isinstance(child, containers.Routed) for child in children.values()):
+        return containers.Chain(children, keeps)
+    return containers.sequential(children)

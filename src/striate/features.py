@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from striate.build import flat
 from striate.compute import Compute
+from striate.containers import Chain
 from striate.data import Images, Preparation, Splits
 from striate.data.augment import Batch
 from striate.data.cache import IN_MEMORY, limit, writable
@@ -33,7 +34,6 @@ from striate.data.tell import silent
 from striate.disk import flush_folder
 from striate.evaluate.scores import batches, evaluating
 from striate.freezing import fixed
-from striate.modules import Chain
 from striate.recipes import Recipe
 
 VERSION = 1

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from striate.containers import Chain, Recall, Routed
 from striate.errors import RunError
 from striate.initialise import FILTERS
-from striate.modules import Chain, Recall, Routed
 from striate.recipes import Recipe
 from striate.recipes.recipe import FEATURES
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from striate import layers, modules
+from striate import containers, layers, modules
 from striate.layers import Volume
 from striate.steps import Step
 
@@ -42,7 +42,7 @@ def _conv(layer: layers.Conv, met: Volume, flat: bool) -> nn.Module:
     if layer.bias != "point":
         return made
     height, width = layer.positions(met)
-    return modules.sequential({"conv": made, "point": modules.PointBias(height, width)})
+    return containers.sequential({"conv": made, "point": modules.PointBias(height, width)})
 
 
 def _deconv(layer: layers.Deconv, met: Volume, flat: bool) -> nn.Module:

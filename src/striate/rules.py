@@ -10,11 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
+from striate.containers import Chain
 from striate.errors import RunError
 from striate.fast.halves import Halves
 from striate.initialise import FILTERS
-from striate.modules import Chain
+from striate.modules import Scale
 from striate.recipes import Recipe
+
+# Rules whose steps grow with the gradient; `others` is what Muon leaves alone.
+IN_PROPORTION = ("sgd", "momentum", "nesterov", "others")
 
 
 class Held(NamedTuple):
@@ -116,25 +120,30 @@ def optimiser(model: nn.Module, recipe: Recipe) -> Optimiser:
     of these, and all else counts as biases. A bias has its layer's rate unless the recipe has a
     `bias_rate`.
 
+    Where a fixed factor c follows the head, as in `fc-10 scale(0.1)`, the recipe's rates and decay
+    are of its weights times c, which the scores come from: its own rates are 1/c² of the recipe's,
+    or 1/c for rules whose steps do not grow with the gradient.
+
     Args:
         model: the plain module, before anything is wrapped around it.
 
     Raises:
         RunError: this PyTorch does not have the rule, or there is nothing to train.
     """
-    groups: dict[tuple[str, str, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[str, str, float, float], list[nn.Parameter]] = {}
     named: dict[str, tuple[nn.Parameter, nn.Parameter, str]] = {}
-    for name, kind, rate, weight in _kinds(model, recipe):
+    for name, kind, rate, factor, weight in _kinds(model, recipe):
         matrix = recipe.rule == "muon" and kind == "filter"
         given = nn.Parameter(_matrix(weight.data, weight)) if matrix else weight
         rule = "others" if recipe.rule == "muon" and not matrix else recipe.rule
-        groups.setdefault((rule, kind, rate), []).append(given)
+        groups.setdefault((rule, kind, rate, factor), []).append(given)
         named[name] = weight, given, rule
     if not named:
         raise RunError("the network has no parameter to train")
     settings: dict[str, list[dict[str, Any]]] = {}
-    for (rule, kind, rate), parameters in groups.items():
-        decay = _decay(recipe, kind, rate)
+    for (rule, kind, rate, factor), parameters in groups.items():
+        rate /= factor**2 if rule in IN_PROPORTION else abs(factor)
+        decay = _decay(recipe, kind, rate, factor)
         group = {"params": parameters, "lr": rate, "weight_decay": decay}
         settings.setdefault(rule, []).append(group)
     rules = {rule: _rule(rule, recipe, found) for rule, found in settings.items()}
@@ -144,11 +153,26 @@ def optimiser(model: nn.Module, recipe: Recipe) -> Optimiser:
 
 def head(model: nn.Module) -> nn.Module | None:
     """The last layer with weights of a model; of a network, not one of its auxiliary heads'."""
-    parts = [model]
-    if isinstance(model, Chain):
-        parts = [model.get_submodule(name) for name in model.flow]
-    layers = [each for part in parts for each in part.modules() if isinstance(each, FILTERS)]
+    layers = [each for part in _flow(model) for each in part.modules() if isinstance(each, FILTERS)]
     return layers[-1] if layers else None
+
+
+def _factor(model: nn.Module) -> float:
+    """What fixed factors behind the head make of its scores."""
+    found = 1.0
+    for part in reversed(_flow(model)):
+        if isinstance(part, Scale):
+            found *= part.factor
+        elif any(isinstance(each, FILTERS) for each in part.modules()):
+            return found if isinstance(part, FILTERS) and found else 1.0
+    return 1.0
+
+
+def _flow(model: nn.Module) -> list[nn.Module]:
+    """What a model computes one after the other, without auxiliary heads."""
+    if isinstance(model, Chain):
+        return [model.get_submodule(name) for name in model.flow]
+    return [model]
 
 
 @torch.no_grad()
@@ -174,11 +198,14 @@ def constrain(model: nn.Module, recipe: Recipe) -> None:
         weight.mul_((limit / norm).clamp(max=1.0))
 
 
-def _kinds(model: nn.Module, recipe: Recipe) -> Iterator[tuple[str, str, float, nn.Parameter]]:
-    """Name, kind, rate of each parameter that is trained, and itself."""
+def _kinds(
+    model: nn.Module, recipe: Recipe
+) -> Iterator[tuple[str, str, float, float, nn.Parameter]]:
+    """Name, kind, rate and factor behind it of each parameter that is trained, and itself."""
     filters = {id(each.weight) for each in model.modules() if isinstance(each, FILTERS)}
     last = head(model)
     of_head = set() if last is None else {id(each) for each in last.parameters()}
+    behind = _factor(model)
     for name, each in model.named_parameters():
         rate = recipe.learning_rate
         if id(each) in of_head and recipe.head_rate is not None:
@@ -189,15 +216,15 @@ def _kinds(model: nn.Module, recipe: Recipe) -> Iterator[tuple[str, str, float, 
         elif id(each) in of_head:
             kind = "head"
         if each.requires_grad:
-            yield name, kind, rate, each
+            yield name, kind, rate, behind if id(each) in of_head else 1.0, each
 
 
-def _decay(recipe: Recipe, kind: str, rate: float) -> float:
-    """The decay of a group, as its rule wants it."""
+def _decay(recipe: Recipe, kind: str, rate: float, factor: float) -> float:
+    """The decay of a group with its own rate, as its rule wants it."""
     if kind == "bias" and not recipe.decay_biases:
         return 0.0
     if recipe.rule not in ("adamw", "muon"):
-        return recipe.weight_decay
+        return recipe.weight_decay * factor**2
     if kind == "filter" and recipe.renormalise:
         return 0.0  # the next step undoes it
     # PyTorch multiplies by the group's rate; all weights are to shrink at one pace.
@@ -257,42 +284,3 @@ def _shaped(matrix: Tensor, weight: Tensor) -> Tensor:
 
 def _channels_last(weight: Tensor) -> bool:
     return weight.dim() == 4 and not weight.is_contiguous()
-
-
-class Average:
-    """The exponential moving average of a model's weights and of its running statistics.
-
-    Each update is mean <- decay * mean + (1 - decay) * weights. While few steps are done, the decay
-    is no more than what makes it the plain mean of all of them, so that the first weights of a
-    short run do not weigh in it (as TensorFlow's ExponentialMovingAverage does with num_updates).
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.means = {name: each.detach().clone() for name, each in _floating(model)}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: float = math.inf) -> None:
-        """Take a step's weights in; `step` is how many were taken in before."""
-        weight = 1 - min(self.decay, 1 - 1 / (step + 1))
-        for name, each in _floating(model):
-            self.means[name].lerp_(each, weight)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The means by the names of the model's state; not copied."""
-        return dict(self.means)
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave.
-
-        Raises:
-            RunError: they are of another network.
-        """
-        for name, mean in self.means.items():
-            if name not in tensors or tensors[name].shape != mean.shape:
-                raise RunError(f"the averaged weights are of another network: {name} does not fit")
-            mean.copy_(tensors[name])
-
-
-def _floating(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    return ((n, each) for n, each in model.state_dict().items() if each.is_floating_point())

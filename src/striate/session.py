@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from striate import checkpoints, pretrained
+from striate.average import Average
 from striate.compute import Compute
 from striate.data import Preparation, Splits, prepare
 from striate.data.tell import Tell, silent
@@ -21,7 +22,6 @@ from striate.origin import some
 from striate.ranks import ALONE, Ranks
 from striate.recipes import Recipe
 from striate.records import Record, Transferred, Warned
-from striate.rules import Average
 from striate.runs import Run, create_run, lasting, open_run, versions
 from striate.state import State, initial
 from striate.train import check_validation, train

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.average import Average
 from striate.data import Images, Preparation, shuffled
 from striate.errors import NotationError, RunError
 from striate.freezing import freeze
 from striate.network import Network
 from striate.recipes import Recipe
-from striate.rules import Average, optimiser
+from striate.rules import optimiser
 from striate.schedules import side
 from striate.whitening import IMAGES, first_convolution, whiten
 

@@ -7,7 +7,7 @@ from copy import copy
 
 from torch import nn
 
-from striate.modules import Chain, PartialConvolution
+from striate.containers import Chain, PartialConvolution
 
 # What can run as one for all of these in a row, or None; of a single one, its other self.
 Together = Callable[[Sequence[nn.Module]], nn.Module | None]

@@ -7,12 +7,12 @@ from copy import copy
 
 from torch import Tensor, nn
 
+from striate.containers import Add, Chain, Memory, Routed, added, run
 from striate.fast.computed import Computed
 from striate.fast.convolved import Convolved, suits
 from striate.fast.normed import ACTIVATIONS, Normed
 from striate.fast.pooled import Pooled, poolable
 from striate.fast.rewrite import flow, rewrite
-from striate.modules import Add, Chain, Memory, Routed, added, run
 
 ORDER = ("pool", "norm", "activation")
 

@@ -12,7 +12,10 @@ from striate.layers.volume import Volume
 
 @dataclass(frozen=True, kw_only=True)
 class Activation(Layer):
-    """Works value by value. By convention each value counts as one operation, whatever it costs."""
+    """Works value by value. By convention each value counts as one operation, whatever it costs.
+
+    Its gradient is computed from its output.
+    """
 
     in_place = True
 
@@ -24,6 +27,14 @@ class Activation(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ByInput(Activation):
+    """An activation whose gradient is computed from its input."""
+
+    def saved(self, met: Volume) -> Saved:
+        return Saved(input=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Relu(Activation):
     """`relu`: max(0, x) (Nair and Hinton 2010)."""
 
@@ -31,37 +42,28 @@ class Relu(Activation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relu6(Activation):
+class Relu6(ByInput):
     """`relu6`: min(max(0, x), 6) (Krizhevsky 2010; Howard et al. 2017, arXiv:1704.04861)."""
 
     kind = "relu6"
 
-    def saved(self, met: Volume) -> Saved:
-        return Saved(input=True)
-
 
 @dataclass(frozen=True, kw_only=True)
-class LeakyRelu(Activation):
+class LeakyRelu(ByInput):
     """`leakyrelu(0.01)`: x, and a slope for x below 0 (Maas et al. 2013)."""
 
     kind = "leakyrelu"
 
     slope: float = settings.option(Real(), 0.01, position=0)
 
-    def saved(self, met: Volume) -> Saved:
-        return Saved(input=True)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Elu(Activation):
+class Elu(ByInput):
     """`elu(1)`: x, and alpha (exp(x) - 1) for x below 0 (Clevert et al. 2015, arXiv:1511.07289)."""
 
     kind = "elu"
 
     alpha: float = settings.option(Real(0), 1.0, position=0)
-
-    def saved(self, met: Volume) -> Saved:
-        return Saved(input=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ class Sigmoid(Activation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gelu(Activation):
+class Gelu(ByInput):
     """`gelu`: x times the normal distribution function of x (Hendrycks and Gimpel 2016).
 
     `gelu(tanh)` is the paper's approximation: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
@@ -102,48 +104,33 @@ class Gelu(Activation):
 
     approximation: str = settings.option(Choice("exact", "tanh", flags=True), "exact")
 
-    def saved(self, met: Volume) -> Saved:
-        return Saved(input=True)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Silu(Activation):
+class Silu(ByInput):
     """`silu`: x times sigmoid(x) (Elfwing et al. 2017)."""
 
     kind = "silu"
 
-    def saved(self, met: Volume) -> Saved:
-        return Saved(input=True)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Mish(Activation):
+class Mish(ByInput):
     """`mish`: x tanh(ln(1 + exp(x))) (Misra 2019, arXiv:1908.08681)."""
 
     kind = "mish"
 
-    def saved(self, met: Volume) -> Saved:
-        return Saved(input=True)
-
 
 @dataclass(frozen=True, kw_only=True)
-class HardSigmoid(Activation):
+class HardSigmoid(ByInput):
     """`hardsigmoid`: min(max(0, x + 3), 6)/6 (Howard et al. 2019, arXiv:1905.02244)."""
 
     kind = "hardsigmoid"
 
-    def saved(self, met: Volume) -> Saved:
-        return Saved(input=True)
-
 
 @dataclass(frozen=True, kw_only=True)
-class HardSwish(Activation):
+class HardSwish(ByInput):
     """`hardswish`: x times hardsigmoid(x) (Howard et al. 2019, arXiv:1905.02244, section 5.2)."""
 
     kind = "hardswish"
-
-    def saved(self, met: Volume) -> Saved:
-        return Saved(input=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.compute import Compute
-from striate.modules import Add, Concat, Mul
+from striate.containers import Add, Concat, Mul
 from striate.timing.calls import Call, Met
 from striate.timing.timers import Timers
 

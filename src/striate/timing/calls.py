@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import nn
 
-from striate.modules import Recall
+from striate.containers import Recall
 
 
 @dataclass(frozen=True)
