@@ -72,6 +72,10 @@ def test_names_of_every_sort_are_shown_as_they_are(tmp_path: Path) -> None:
     run = replace(made(tmp_path / "toy"), classes=("a|b", "c`d", "e\nf"))
     text = card(run, "toy").text
     assert "`a|b`, `` c`d ``, `e\\nf`." in text
+    moved = replace(run, path=run.path.rename(tmp_path / "my (best) toy"))
+    text = card(moved, "my (best) toy").text
+    assert "](my%20%28best%29%20toy-curve.png)" in text
+    assert "striate predict 'my (best) toy' photo.jpg" in text
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

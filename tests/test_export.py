@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,13 @@ def test_a_python_file_that_needs_striate_or_fails_is_an_error(
     assert [each.name for each in tmp_path.iterdir()] == ["template.txt"]
 
 
+def test_a_python_file_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "SLOWEST", 0.001)
+    with pytest.raises(RunError, match=r"model\.py does not answer within 0\.001 s"):
+        export(MODEL, "python", tmp_path / "model.py")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_the_python_file_classifies_images_and_knows_no_striate(
     written: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -154,23 +162,23 @@ def test_the_same_model_is_the_same_bytes(tmp_path: Path, written: dict[str, Pat
 
 def test_names_of_every_sort_come_through(tmp_path: Path) -> None:
     """Of classes, in quotes, with a line break, that look like code; of layers, too."""
-    from dataclasses import replace
-
     classes = ('a"b', "c'd", "e\nf", '"""', "{0} $x \\", "漢字")
     network = "[4x4x3] train: conv3-2 self: relu x: conv3-2 add(@train | id) forward: fc-6 softmax"
-    model = replace(model_of(network), classes=classes, name='it "is" mine')
+    model = replace(model_of(network), classes=classes, name='it "is" mine, caf\udce9')
     for to in ("onnx", "safetensors", "python"):
         export(model, to, tmp_path / f"m{FORMATS[to].suffix}")
     assert open_predictor(tmp_path / "m.onnx", engine="exact").classes == classes
     space: dict[str, object] = {"__name__": "m", "__file__": "m.py"}
     exec((tmp_path / "m.py").read_text("utf-8"), space)
     assert tuple(space["CLASSES"]) == classes
+    made = export(model, "python", tmp_path / "my model.v2.py").paths[0]
+    assert "    python 'my model.v2.py' photo.jpg" in made.read_text("utf-8")
 
 
 def test_in_eight_bits(run: Run, tmp_path: Path) -> None:
     """Its loss of accuracy is measured; `striate predict` takes it."""
     model, splits = of_run(run), toy.splits()
-    out = tmp_path / "toy.onnx"
+    out = tmp_path / "float32.onnx"  # of any name
     made, found = export_int8(model, splits.train, splits.test, out)
     assert made.paths == (out,) and made.difference.small
     assert found.images == 60 and 0.5 < found.float32 <= 1 and abs(found.loss) < 0.2
@@ -179,6 +187,9 @@ def test_in_eight_bits(run: Run, tmp_path: Path) -> None:
     pixels = np.asarray(splits.test.pixels[:])
     right = (predictor(pixels).argmax(axis=1) == splits.test.labels).mean()
     assert right == pytest.approx(found.int8)
+    other = replace(splits.test, pixels=np.pad(pixels, ((0, 0), (1, 0), (1, 0), (0, 0))))
+    with pytest.raises(RunError, match="takes images of 4x4x1, and they are 5x5x1 now"):
+        export_int8(model, splits.train, other, out)
 
 
 # -- the command
@@ -207,6 +218,8 @@ def test_the_command(
     with pytest.raises(RunError, match=r"none.* cannot be written: No such file or directory"):
         called([str(run.path), "--to", "onnx", "--out", "none/model.onnx"], capsys)
     assert called([str(run.path), "--to", "torch", "--int8"], capsys)[0] == 2
+    with pytest.raises(RunError, match=r"must end in \.onnx"):
+        called([str(run.path), "--to", "onnx", "--int8", "--out", "model.bin"], capsys)
 
 
 # -- ONNX files from elsewhere
@@ -247,6 +260,30 @@ def explodes(model: onnx.ModelProto) -> None:
     model.graph.node.insert(at + 1, node)
 
 
+def hides(model: onnx.ModelProto) -> None:
+    """As large a volume, whose sides only computing tells; the file says that it is small."""
+    pads = np.array([0, 0, 0, 0, 0, 0, 2**20, 2**20])
+    for name, values in (("pads", pads), ("one", np.ones(8, np.int64))):
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    at = next(i for i, each in enumerate(model.graph.node) if each.output[0] == "input")
+    model.graph.node.insert(at + 1, helper.make_node("Div", ["pads", "one"], ["told late"]))
+    model.graph.node.insert(at + 2, helper.make_node("Pad", ["input", "told late"], ["huge"]))
+    small = helper.make_tensor_value_info("huge", TensorProto.FLOAT, ["N", 3, 8, 8])
+    model.graph.value_info.append(small)
+
+
+def ends(kind: str, values: list[int], **attributes: int) -> object:
+    """Another node, with a constant, gives the probabilities."""
+
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[-1].output[0] = "before"
+        model.graph.initializer.append(numpy_helper.from_array(np.array(values), "last"))
+        node = helper.make_node(kind, ["before", "last"], ["probabilities"], **attributes)
+        model.graph.node.append(node)
+
+    return change
+
+
 def foreign(model: onnx.ModelProto) -> None:
     del model.metadata_props[:]
 
@@ -276,6 +313,8 @@ def functions(model: onnx.ModelProto) -> None:
         (external_attribute, "keeps weights in other files|asks for|is damaged"),
         (loops, "asks for the operator 'Loop': it is not run here"),
         (explodes, "would hold [0-9,]+ values"),
+        (hides, "nobody can tell how many values huge would hold"),
+        (ends("Gather", [0, 1, 2], axis=1), "is damaged: it gives 3 probabilities"),
         (foreign, "was not written by striate export"),
         (renamed, "asks for the operator"),
         (functions, "holds functions"),
@@ -283,6 +322,8 @@ def functions(model: onnx.ModelProto) -> None:
         (says(classes=["a"]), "is damaged: it must take and give"),
         (says(classes=[1, 2, 3, 4, 5]), "its classes are no names"),
         (says(classes=None), "its metadata cannot be used"),
+        (says(classes=[]), "its classes are no names"),
+        (says(volume=[1e999, 10, 3]), "its metadata cannot be used"),
         (says(volume=[10, 10]), "its metadata cannot be used"),
         (says(volume=[10**9, 10**9, 3]), "takes pixels of"),
         (says(volume=[11, 10, 3]), "is damaged: it must take and give"),
@@ -294,6 +335,23 @@ def test_hostile_onnx_files_are_refused(
 ) -> None:
     with pytest.raises(StriateError, match=message):
         open_predictor(changed(written["onnx"], tmp_path / "m.onnx", change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (ends("Reshape", [1, -1]), r"is damaged: it gives \(1, 10\) for 2 images"),
+        (ends("Gather", [0, 1, 2, 3, 99], axis=1), "ONNX Runtime cannot compute the model"),
+    ],
+)
+def test_a_file_that_does_other_than_it_says(
+    written: dict[str, Path], tmp_path: Path, change: object, message: str
+) -> None:
+    """Which no shape tells: an error when it is asked, wherever that is."""
+    path = changed(written["onnx"], tmp_path / "m.onnx", change)
+    with pytest.raises(StriateError, match=message):
+        predictor = open_predictor(path, engine="exact")
+        predictor(np.zeros((2, *predictor.volume), np.uint8))
 
 
 def test_torn_and_other_files_are_refused(written: dict[str, Path], tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ def files() -> dict[str, dict[str, bytes]]:
         "ours/masked": {"model.safetensors": b"PK\x03\x04" + bytes(100)},
         "ours/pickled": {"pytorch_model.bin": b"\x80\x04.", "README.md": b""},
         "ours/shards": {"model-00001-of-00002.safetensors": good},
+        "ours/empty": {"model.safetensors": good, "config.json": b'{"mean": [], "std": []}'},
+        "ours/large": {
+            "model.safetensors": good,
+            "config.json": b'{"mean": [1%s], "std": [1]}' % (b"0" * 400),
+        },
         "ours/strange": {
             "model.safetensors": good,
             "config.json": b'{"pretrained_cfg": {"mean": [NaN], "std": [0]}}',
@@ -118,7 +123,7 @@ for name in sys.argv[1:]:
 
 def test_what_a_hub_may_answer(hub: str, python: Run, tmp_path: Path) -> None:
     names = ["small", f"small@{COMMIT}", "torn", "hostile", "masked", "pickled", "shards"]
-    names += ["strange", "nothing", "small@other"]
+    names += ["strange", "empty", "large", "nothing", "small@other"]
     asked = [f"hub:ours/{name}" for name in names]
     done = python("-c", ASK, *asked, HF_ENDPOINT=hub, HF_HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -127,6 +132,8 @@ def test_what_a_hub_may_answer(hub: str, python: Run, tmp_path: Path) -> None:
     assert said["small"] == [tensors, "hub:ours/small", [[0.25], [0.5]]]
     assert said[f"small@{COMMIT}"] == [tensors, f"hub:ours/small@{COMMIT}", [[0.25], [0.5]]]
     assert said["strange"] == [tensors, "hub:ours/strange", None], "numbers that cannot be"
+    assert said["empty"] == [tensors, "hub:ours/empty", None]
+    assert said["large"] == [tensors, "hub:ours/large", None]
     for name in ("torn", "hostile"):
         assert "is damaged" in said[name]
     assert "a pickle or an archive of one" in said["masked"]

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import hostile
@@ -34,7 +36,7 @@ from striate.session import begin
 from striate.ship import choice, open_predictor
 from striate.ship.engines import ENGINES, Way, by_pytorch, ways
 from striate.ship.export import export
-from striate.ship.model import of_run
+from striate.ship.model import Model, of_run
 from striate.ship.python_source import to_python
 
 NETWORK = "[20x20x3] conv3-6 bn relu maxpool2 fc-3 softmax"
@@ -370,6 +372,84 @@ def test_what_is_not_there(
         called([str(run.path), str(tmp_path)], capsys)
     with pytest.raises(RunError, match="there is no run at"):
         called([str(tmp_path / "none"), str(folder)], capsys)
+
+
+def test_numbers_that_are_not_finite_are_an_error_of_their_image(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON knows no NaN; the other images are answered."""
+    exact = Model.exact
+
+    def spoiled(model: Model, pixels: np.ndarray) -> np.ndarray:
+        found = exact(model, pixels)
+        found[1] = np.nan
+        return found
+
+    monkeypatch.setattr(Model, "exact", spoiled)
+    files = [str(folder / "red" / name) for name in ("0.png", "2.png", "4.png")]
+    some = [str(run.path), *files, "--engine", "exact", "--format", "json"]
+    code, out, _ = called(some, capsys)
+    said = lines(out)
+    assert code == 3 and [each["image"] for each in said] == files
+    assert ["top" in each for each in said] == [True, False, True]
+    assert said[1]["error"] == "the network's scores of it are not finite"
+
+
+def test_a_file_whose_name_begins_as_a_home(
+    run: Run,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of nobody: as it is left where an editor has not tidied up."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "blue/6.png", tmp_path / "~$photo.png")
+    code, out, _ = called([str(run.path), "~$photo.png", "--engine", "exact"], capsys)
+    assert code == 0 and "~$photo.png  blue" in out
+    with pytest.raises(DataError, match=r"there is nothing at ~no-such-user/photo.png"):
+        called([str(run.path), "~no-such-user/photo.png"], capsys)
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_computed(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for out, said in ((tmp_path, "is a folder: --shards N"), (tmp_path / "a/b", "no folder")):
+        code, _, err = called([str(run.path), str(folder), "--out", str(out)], capsys)
+        assert code == 2 and said in err
+
+
+def test_threads_are_those_asked_for_whatever_computes(run: Run) -> None:
+    before = torch.get_num_threads()
+    try:
+        open_predictor(run.path, engine="exact", threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_pixels_that_cannot_be_written_to(run: Run) -> None:
+    """As those of files are, which other processes decode; PyTorch warns of them."""
+    pixels = np.frombuffer(bytes(2 * 23 * 23 * 3), np.uint8).reshape(2, 23, 23, 3)
+    for way in (Way("pytorch"), Way("pytorch", memory_format="channels_last")):
+        assert by_pytorch(of_run(run), way, 1)(pixels).shape == (2, 3)
+
+
+def test_an_engine_that_was_installed_under_another_name(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime-gpu is onnxruntime too, and Python's lists of packages do not know that."""
+
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(choice, "version", version)
+    assert open_predictor(run.path, engine="onnxruntime").engine == "onnxruntime"
+
+
+def test_pytorch_has_no_layers_of_an_onnx_file(onnx: Path) -> None:
+    with pytest.raises(StriateError, match="computed here: pytorch takes no ONNX files"):
+        open_predictor(onnx, engine="pytorch")
 
 
 def test_threads_of_torch_are_left_to_others(run: Run) -> None:

@@ -77,3 +77,11 @@ def test_googlenet_was_trained_on_other_pixels_than_its_relatives() -> None:
     prepared = {name: published(recorded(f"torchvision:{name}")) for name in ("googlenet", "vgg16")}
     assert prepared["googlenet"] is not None and prepared["googlenet"].mean == (0.5, 0.5, 0.5)
     assert prepared["vgg16"] is not None and prepared["vgg16"].mean == (0.485, 0.456, 0.406)
+
+
+def test_names_that_only_look_like_a_familys_are_left_as_they_are() -> None:
+    weights = recorded("torchvision:vgg11")
+    odd = {"features.099.weight": torch.zeros(1), "features.٣.weight": torch.zeros(1)}
+    found = published(weights | odd)
+    assert found is not None and found.network == zoo.read("vgg11")
+    assert odd.keys() <= found.weights.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import CLASSES, Fake, Served, answer, picture, served, until
+from serving import CLASSES, PATIENCE, Fake, Served, answer, picture, served, until
 
+from striate.data.decode import NoMemory
 from striate.errors import StriateError
+from striate.serve.guard import Guard
 from striate.serve.openapi import REFUSALS
 from striate.serve.settings import Settings
 
@@ -155,6 +158,14 @@ REFUSED = {
     "no headers": (400, b"--x--y\r\nhello\r\n--x--y--", FORM, "", "begin with headers"),
     "no name": (400, form(("content-disposition: form-data", b"")), FORM, "", "no name"),
     "bad header": (400, form(("hello", b"")), FORM, "", "NAME: VALUE"),
+    "parts out of order": (
+        400,
+        form(("content-disposition: form-data; name*=a; name*0=b", b"")),
+        FORM,
+        "",
+        "no name",
+    ),
+    "long header": (400, form((file("a" * 5000), WHITE)), FORM, "", "no name"),
     "encoded": (
         400,
         form((file("a") + "\r\ncontent-transfer-encoding: base64", b"")),
@@ -220,16 +231,27 @@ def test_addresses_and_methods_that_there_are_not(server: Served) -> None:
     assert (status, headers["allow"]) == (405, "POST") and "GET" in told["error"]
 
 
-def test_a_network_that_fails_is_no_fault_of_the_asker() -> None:
+def test_what_fails_here_is_no_fault_of_the_asker(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = Fake()
     with served(fake) as server:
         fake.spoiled = MemoryError("no more")
         status, headers, told = server.ask(WHITE)
         assert (status, told["error"], headers["retry-after"]) == (503, "no more", "1")
+        assert "the server's log has the reason" in told["hint"]
+        assert "MemoryError: no more" in capsys.readouterr().err
         fake.spoiled = np.nan
         assert "not finite" in server.ask(WHITE)[2]["error"]
         fake.spoiled = None
         assert server.ask(WHITE)[0] == 200
+
+        def full(self: Fake, content: bytes) -> None:
+            raise NoMemory("memory ran out while it was decoded")
+
+        monkeypatch.setattr(Fake, "pixels", full)
+        status, headers, told = server.ask(WHITE)
+        assert (status, told["hint"]) == (503, "ask again a little later")
 
 
 # -- who may ask
@@ -238,7 +260,8 @@ def test_a_network_that_fails_is_no_fault_of_the_asker() -> None:
 def test_the_token_is_asked_for_everywhere_but_at_health() -> None:
     token = "a-token-of-this-test"
     with served(token=token) as server:
-        paths = [route.path for route in server.service.guard.app.app.routes]  # type: ignore[attr-defined]
+        routes = server.service.guard.app.routes  # type: ignore[attr-defined]
+        paths = [route.path for route in routes]
         assert "/metrics" in paths
         for path in [*paths, "/nothing"]:
             for given in (
@@ -263,6 +286,8 @@ def test_the_token_is_asked_for_everywhere_but_at_health() -> None:
         status, _, page = server.get("/", cookie=cookie.partition(";")[0])
         assert status == 200 and "<title>striate serve</title>" in page
         assert server.ask(WHITE, cookie=cookie.partition(";")[0])[0] == 200
+        others = f'lab={{"a": [1, 2]}}; b[=1; {cookie.partition(";")[0]}'  # of other ports
+        assert server.ask(WHITE, cookie=others)[0] == 200
 
 
 @pytest.mark.parametrize("token", ["", "short", "with a space", "größer-als-ASCII"])
@@ -284,6 +309,14 @@ def test_hosts_and_origins(server: Served) -> None:
         assert server.ask(WHITE, origin=origin)[0] == wanted, origin
     with server.send(f"GET / HTTP/1.1\r\nhost: {own}\r\nhost: evil\r\n\r\n".encode()) as made:
         assert answer(made)[0] in (400, 403)
+
+
+def test_a_port_that_addresses_leave_out() -> None:
+    """Browsers name no port 80."""
+    for port, passes in ((80, True), (8000, False)):
+        asked = {"type": "http", "path": "/", "headers": [(b"host", b"127.0.0.1")]}
+        guard = Guard(None, Settings(port=port), port)  # type: ignore[arg-type]
+        assert guard.passes(asked) is passes
 
 
 def test_a_proxys_name_is_let_in() -> None:
@@ -400,6 +433,40 @@ def closed(made: socket.socket) -> bool:
         return True
 
 
+class Talkative(Fake):
+    """Has more to say than any buffer holds."""
+
+    def __call__(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.full((len(pixels), len(self.classes)), 1 / len(self.classes), np.float32)
+
+
+def test_who_does_not_read_the_answer_ends() -> None:
+    """Also if it asks again meanwhile, which must not count as being at work."""
+    classes = tuple(f"{number:0100}" for number in range(50_000))
+    with served(Talkative(classes=classes), head=1.0) as server, socket.socket() as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        made.settimeout(PATIENCE)
+        made.connect(("127.0.0.1", server.port))
+        made.sendall(server.request(said(images=[TEXT] * 4), JSON, "/predict?top=50000"))
+        until(lambda: server.counted('striate_images_total{fate="scored"}') == 4)
+        made.sendall(f"GET /health HTTP/1.1\r\nhost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        until(lambda: server.service.connections() == 0)
+
+
+def test_a_second_request_has_as_long_as_the_first() -> None:
+    """What is answered is not idle, though its head came long ago."""
+    with served(head=0.2) as server:
+        server.fake.hold()
+        first = f"GET /health HTTP/1.1\r\nhost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+        with server.send(first + server.request(WHITE)) as made:
+            reading = made.makefile("rb")
+            assert answer(made, reading)[0] == 200
+            assert server.fake.entered.wait(PATIENCE)
+            time.sleep(1.0)  # more than a head may take
+            server.fake.free.set()
+            assert answer(made, reading)[0] == 200
+
+
 def test_a_head_without_an_end_is_refused(server: Served) -> None:
     with server.connect() as made, suppress(ConnectionError):
         made.sendall(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000)
@@ -468,6 +535,24 @@ def test_metrics_are_prometheus(server: Served) -> None:
     buckets = re.findall(r'striate_batch_size_bucket\{le="[^"]+"\} (\d+)', text)
     assert [*map(int, buckets)] == sorted(map(int, buckets)) and int(buckets[-1]) > 0
     assert f"striate_batch_size_count {buckets[-1]}" in text
+
+
+def test_who_is_turned_away_is_counted() -> None:
+    """By the guard, which no application sees, and before there is a request at all."""
+    with served() as server:
+        assert server.ask(WHITE, host="evil.example")[0] == 403
+        with server.send(b"hello\r\n\r\n") as made:
+            assert answer(made)[0] == 400
+        for status in (400, 403):
+            assert server.counted(f'striate_requests_total{{status="{status}"}}') == 1
+
+
+def test_names_that_are_no_utf_8() -> None:
+    """Folders may have any bytes for names, and so may runs and classes."""
+    with served(Fake("caf\udce9", ("dark", "grey", "h\udce9ll"))) as server:
+        status, _, told = server.ask(WHITE)
+        assert (status, told["model"]) == (200, "caf?")
+        assert told["predictions"][0]["top"][0]["class"] == "h?ll"
 
 
 def test_the_description_describes_what_there_is(server: Served) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in session.records():
         pass
     return path
+
+
+def workers(parent: int) -> list[int]:
+    """Processes that listen, in the order in which they began."""
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    found = [int(each) for each in children.read_text().split()]
+    return [each for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 class Process:
@@ -78,12 +86,7 @@ class Process:
             made.close()
 
     def workers(self) -> list[int]:
-        """Processes that listen, in the order in which they began."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        found = [int(each) for each in children.read_text().split()]
-        return [
-            each for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()
-        ]
+        return workers(self.process.pid)
 
     def stop(self, how: int = signal.SIGTERM) -> str:
         """Its standard error, and that it ended well."""
@@ -192,6 +195,24 @@ def test_workers_share_the_port_and_are_begun_again(run: Path) -> None:
         made.process.communicate()
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_ctrl_c_while_it_begins_is_a_stop_like_any_other(run: Path) -> None:
+    """To all at once, as a terminal sends it."""
+    command = [sys.executable, "-m", "striate", "serve", str(run), "--port", "0"]
+    made = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        until(lambda: workers(made.pid))
+        time.sleep(0.3)  # it imports what it needs
+        os.killpg(made.pid, signal.SIGINT)
+        _, errors = made.communicate(timeout=PATIENCE)
+        assert (made.returncode, errors) == (0, "")
+    finally:
+        made.kill()
+        made.communicate()
+
+
 def alive(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
@@ -216,3 +237,5 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(StriateError, match=f"port {port} .* --port 0 takes a free one"):
             serve(Opening(str(tmp_path), "auto", 1), Settings(port=port))
+    with pytest.raises(StriateError, match=r"a\.\.b port 8000 cannot be listened on"):
+        serve(Opening(str(tmp_path), "auto", 1), Settings(host="a..b"))

@@ -121,6 +121,10 @@ def test_a_head_that_is_to_be_kept_must_fit(before: Path, tmp_path: Path) -> Non
             "taken: 11 of 14 tensors; begins anew: conv2 (was 4x2x3x3, is 4x2x5x5), conv3 (new)",
         ),
         ("[4x4x1] conv3-2 bn relu avgpool fc-3", "not used: bn2, conv2"),
+        (
+            "[4x4x1] conv3-2 relu conv3-4 relu avgpool fc-3",
+            "begins anew: conv1.bias (new), conv2.bias (new); not used: bn1, bn2",
+        ),
     ],
 )
 def test_another_network_takes_what_fits(before: Path, tmp_path: Path, net: str, said: str) -> None:
@@ -230,6 +234,32 @@ def test_a_hostile_file_is_refused(tmp_path: Path, content: bytes, message: str)
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
     with pytest.raises(RunError, match=message):
+        known(str(path))
+
+
+@pytest.mark.parametrize("mark", [b"\x80", b"\x80\x02"])
+def test_a_header_as_long_as_a_pickle_begins_is_none(tmp_path: Path, mark: bytes) -> None:
+    """The length of a safetensors file's header is its first bytes, whatever they say."""
+    path = tmp_path / "weights.safetensors"
+    header = b'{"conv1.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    size = int.from_bytes(mark, "little")
+    path.write_bytes(size.to_bytes(8, "little") + header.ljust(size) + bytes(4))
+    assert known(str(path)).weights["conv1.weight"] == 0
+
+
+def test_numbers_of_other_kinds_are_read_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    small = torch.ones(2, dtype=torch.float8_e4m3fn)
+    save_file({"conv1.weight": small}, path)
+    assert known(str(path)).weights["conv1.weight"].dtype == small.dtype
+    save_file({"conv1.weight": torch.tensor([torch.nan]).to(small.dtype)}, path)
+    with pytest.raises(RunError, match="not finite"):
+        known(str(path))
+    path.write_bytes(path.read_bytes().replace(b'"F8_E4M3"', b'"F8_E8M0"'))
+    with pytest.raises(RunError, match=r"holds numbers of the kind .*, not read here|is damaged"):
+        known(str(path))
+    save_file({"conv1.weight": torch.ones(2)}, path, {"striate": "[" * 100_000})
+    with pytest.raises(RunError, match="is damaged"):
         known(str(path))
 
 

@@ -1,4 +1,4 @@
-"""Files on a disk: texts read, folders made to last."""
+"""Files on a disk: texts read, homes found, folders made to last."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ def flush_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def at_home(name: str | Path) -> Path:
+    """A path whose `~` or `~USER` is the folder of a user; as it is where there is no such user.
+
+    Files may begin with that letter: Path.expanduser refuses those.
+    """
+    return Path(os.path.expanduser(name))
 
 
 def text_of(path: Path, problem: type[StriateError]) -> str:

@@ -31,6 +31,7 @@ from striate.compute import Compute
 from striate.data import Preparation, Splits, load
 from striate.data.standard import SETS
 from striate.data.tell import Tell, silent
+from striate.disk import at_home
 from striate.errors import RunError, StriateError
 from striate.layers.volume import Volume
 from striate.network import Network, read
@@ -276,7 +277,7 @@ def _found(path: str | Path) -> Path:
 
 def lasting(source: str) -> str:
     """A source's name as it is, its path from the root: a run may be gone on with elsewhere."""
-    path = Path(source).expanduser()
+    path = at_home(source)
     return str(path.resolve()) if source not in ("digits", *SETS) and path.exists() else source
 
 

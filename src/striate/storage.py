@@ -94,8 +94,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         about = {str(name): str(value) for name, value in entry.items()}
     except OSError as reason:
         raise RunError(f"{path} cannot be read: {reason.strerror or reason}") from None
-    except (SafetensorError, ValueError, AttributeError) as reason:
+    except (SafetensorError, ValueError, AttributeError, RecursionError) as reason:
         raise RunError(f"{path} is damaged: {reason}") from None
+    except KeyError as reason:  # PyTorch has fewer kinds of numbers than safetensors
+        raise RunError(f"{path} holds numbers of the kind {reason}, not read here") from None
     seal = about.pop(SEAL, None)
     if seal is None:
         if MARK in str(metadata):

@@ -41,7 +41,7 @@ def command(run: str, to: str, out: Path | None, int8: bool) -> None:
 
     from striate.draw.progress import working
     from striate.runs import open_run
-    from striate.ship.export import export
+    from striate.ship.export import check_name, export
     from striate.ship.model import of_run
 
     if int8 and to != "onnx":
@@ -49,6 +49,7 @@ def command(run: str, to: str, out: Path | None, int8: bool) -> None:
     opened = open_run(run)
     model = of_run(opened)
     out = out or Path(f"{model.name}{FORMATS[to]}")
+    check_name(out, to)  # before images are read
     with working(Console(stderr=True)) as tell:
         if int8:
             made, found = _in_int8(opened, model, out, tell)

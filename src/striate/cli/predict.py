@@ -72,6 +72,7 @@ def command(
     from rich.console import Console
 
     from striate.data.loose import STANDARD_INPUT, gather
+    from striate.draw.plain import line
     from striate.draw.progress import working
     from striate.ship import open_predictor
     from striate.ship.bulk import in_shards, place, predict, refused, share_of_cores
@@ -81,6 +82,11 @@ def command(
     rank, world, here = place()
     if world > 1 and not shards:
         raise click.UsageError("processes share shards: say --shards N --out DIR")
+    if out and not shards:  # now, not after all was predicted
+        if out.is_dir():
+            raise click.UsageError(f"{out} is a folder: --shards N writes into one")
+        if not out.parent.is_dir():
+            raise click.UsageError(f"there is no folder {out.parent}")
     if format is None:
         usual = "json" if shards else "text"
         format = ENDINGS.get(out.suffix.lower(), usual) if out and not shards else usual
@@ -115,7 +121,7 @@ def command(
         else:
             made = predict(predictor, loose, loose.entries, top=top, workers=workers, tell=tell)
             bad = _written(refused(loose), made, len(loose.entries), format, out)
-    say(f"{predictor.name}: {predictor.way}")
+    say(line(f"{predictor.name}: {predictor.way}"))
     if bad:
         _name(bad, say)
     if bad and world == 1:  # torchrun would take it for a crash, and end the other processes

@@ -14,6 +14,7 @@ from stat import S_ISREG
 from typing import NamedTuple, Protocol
 
 from striate.data.images import Unreadable
+from striate.disk import at_home
 from striate.errors import DataError
 
 LARGEST = 256 * 2**20  # bytes of one file
@@ -141,7 +142,7 @@ def list_files(path: str | Path, source: str | None = None) -> Listing:
     """
     from striate.data import archives, folder, manifest
 
-    source, path = source or str(path), Path(path).expanduser()
+    source, path = source or str(path), at_home(path)
     if path.is_dir():
         return folder.listing(source, path)
     if manifest.is_manifest(path):

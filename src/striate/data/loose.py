@@ -13,8 +13,18 @@ from typing import NamedTuple
 from striate.data import archives, folder, manifest
 from striate.data.arrange import Found, hidden, stamp
 from striate.data.decode import opened
-from striate.data.files import EXTENSIONS, LARGEST, Entry, FolderReader, Reader, extension, natural
+from striate.data.files import (
+    EXTENSIONS,
+    LARGEST,
+    TOO_LARGE,
+    Entry,
+    FolderReader,
+    Reader,
+    extension,
+    natural,
+)
 from striate.data.images import Unreadable
+from striate.disk import at_home
 from striate.errors import DataError
 
 STANDARD_INPUT = "-"
@@ -81,11 +91,11 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
     unreadable: list[Unreadable] = []
     stamps = []
     for source in sources:
-        found, reader = _piped(given) if source == STANDARD_INPUT else _contents(Path(source))
+        found, reader = _piped(given) if source == STANDARD_INPUT else _contents(at_home(source))
         kept = []
         for each in found:
             if each.refused or each.size > LARGEST:
-                reason = each.refused or "too large"
+                reason = each.refused or TOO_LARGE
                 unreadable.append(Unreadable(reader.name(each.path), reason))
             else:
                 entries.append(Entry(each.path, len(readers), each.size, each.offset))
@@ -98,7 +108,6 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
 
 
 def _contents(path: Path) -> tuple[Iterable[Found], Reader]:
-    path = path.expanduser()
     if path.is_dir():
         walked, reader = folder.contents(path)
         return _images(walked), reader

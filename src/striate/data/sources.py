@@ -12,6 +12,7 @@ from striate.data.files import list_files
 from striate.data.images import Images, Splits, for_validation, hold_out
 from striate.data.standard import SETS
 from striate.data.tell import Tell, silent
+from striate.disk import at_home
 from striate.errors import DataError, nearest
 from striate.layers.volume import Volume
 
@@ -83,7 +84,7 @@ def path_of(name: str, tell: Tell = silent) -> Path:
         from striate.data.download import fetch
 
         return fetch(name, tell=tell)
-    path = Path(name).expanduser()
+    path = at_home(name)
     if not (path.is_dir() or path.is_file()):
         reason = "it is neither a file nor a folder" if path.exists() else "there is nothing there"
         hint = nearest(name, ("digits", *SETS))

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from striate.errors import nearest
 from striate.serve.bodies import Bodies, stopping
@@ -50,10 +50,12 @@ class Service:
     predict: Predict | None = None
     bodies: Bodies = field(init=False)
     guard: Guard = field(init=False)
+    app: ASGIApp = field(init=False)
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self.settings.limits)
-        self.guard = self._application()
+        self.guard = Guard(self._application(), self.settings, self.port)
+        self.app = Counted(self.guard, self)
 
     def begin(self, predictor: Predictor) -> Speed:
         """Measure the network, then answer with it."""
@@ -85,6 +87,11 @@ class Service:
     def _scored(self, size: int, seconds: float) -> None:
         self.metrics.observe("striate_batch_size", size)
         self.metrics.observe("striate_batch_seconds", seconds)
+
+    def count(self, status: int) -> None:
+        """One more answer."""
+        status = status if status in STATUSES else 500
+        self.metrics.add("striate_requests_total", status=status)
 
     # -- addresses
 
@@ -138,13 +145,13 @@ class Service:
         asked = {"type": "http", "path": "/predict", "query_string": query, "headers": headers}
         if method != b"POST" or path != b"/predict" or not self.guard.passes(asked):
             return None
-        self.metrics.add("striate_requests_total", status=429)
+        self.count(429)
         return _sent(retry_after(self.predict.line))
 
     # -- the application
 
-    def _application(self) -> Guard:
-        """All of it, behind its guard."""
+    def _application(self) -> ASGIApp:
+        """All of it, without its guard."""
         routes = [
             Route("/predict", self.answer, methods=["POST"]),
             Route("/health", self.health),
@@ -155,15 +162,14 @@ class Service:
             *(Route(f"/{name}", _page(name, kind)) for name, kind in KINDS.items()),
         ]
         handlers = {Refusal: _refused, HTTPException: _unknown, Exception: _failed}
-        inner = Starlette(routes=routes, exception_handlers=handlers)
-        return Guard(Counted(inner, self), self.settings, self.port)
+        return Starlette(routes=routes, exception_handlers=handlers)
 
 
 @dataclass(frozen=True)
 class Counted:
     """Counts answers."""
 
-    app: Starlette
+    app: ASGIApp
     service: Service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -173,8 +179,7 @@ class Counted:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                status = message["status"] if message["status"] in STATUSES else 500
-                self.service.metrics.add("striate_requests_total", status=status)
+                self.service.count(message["status"])
             await send(message)
 
         await self.app(scope, receive, sending)

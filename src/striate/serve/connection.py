@@ -26,10 +26,18 @@ AtOnce = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bytes | None]
 
 
 class Connections:
-    """Those of a worker that are open, and which of them have nothing to be answered."""
+    """Those of a worker that are open, and which of them are waited for: to ask, or to read.
 
-    def __init__(self, limits: Limits, bodies: Bodies, at_once: AtOnce) -> None:
-        self.limits, self.bodies, self.at_once, self.count = limits, bodies, at_once, 0
+    Args:
+        at_once: gives the answers that need no application.
+        answered: hears the status of each answer that is given here.
+    """
+
+    def __init__(
+        self, limits: Limits, bodies: Bodies, at_once: AtOnce, answered: Callable[[int], None]
+    ) -> None:
+        self.limits, self.bodies, self.at_once, self.answered = limits, bodies, at_once, answered
+        self.count = 0
         self.quiet: dict[Connection, float] = {}  # since when; the longest quiet first
 
     def made(self) -> None:
@@ -42,6 +50,11 @@ class Connections:
                 longest.transport.abort()
             else:
                 self.bodies.hurry()
+
+    def rests(self, connection: Connection) -> None:
+        """From now on it is waited for."""
+        self.quiet.pop(connection, None)  # to the end: the longest quiet are first
+        self.quiet[connection] = connection.loop.time()
 
     def sweep(self, now: float) -> None:
         """End those that have been quiet for too long."""
@@ -68,7 +81,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.others.quiet[self] = self.loop.time()
+        self.others.rests(self)
         self.others.made()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,21 +120,19 @@ class Connection(HttpToolsProtocol):
         if self._answered_at_once():
             return
         super().on_headers_complete()
-        self.others.quiet.pop(self, None)
+        self._works()
 
     def _answered_at_once(self) -> bool:
         """No task, no application: where there is too much to do, most is refused."""
-        busy = self.cycle is not None and not self.cycle.response_complete
         special = self.expect_100_continue or self.parser.should_upgrade()
-        if busy or special or self.flow.write_paused or not self.parser.should_keep_alive():
+        if self._busy or special or self.flow.write_paused or not self.parser.should_keep_alive():
             return False
         said = self.others.at_once(self.parser.get_method(), self.url, self.headers)
         if said is None:
             return False
         self.transport.write(said)
         self._turned_away = True
-        self.others.quiet.pop(self, None)  # to its end
-        self.others.quiet[self] = self.loop.time()
+        self.others.rests(self)
         return True
 
     def on_body(self, body: bytes) -> None:
@@ -134,15 +145,35 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self.pipeline:
-            self.others.quiet[self] = self.loop.time()
+        if not self._busy:
+            self.others.rests(self)
+
+    def pause_writing(self) -> None:
+        """It does not read what it asked for, which nobody may wait for without an end."""
+        super().pause_writing()
+        self.others.rests(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._busy:
+            self._works()
+
+    def _works(self) -> None:
+        """It is not waited for, unless it does not read."""
+        if not self.flow.write_paused:
+            self.others.quiet.pop(self, None)
+
+    @property
+    def _busy(self) -> bool:
+        """Whether something is to be answered."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def late(self) -> None:
         """It has been quiet for too long."""
         if self._in_head and self._head and not self.transport.is_closing():
             hint = f"send all of it within {self.others.limits.head:g} seconds"
             self._end(408, "the head of the request did not arrive in time", hint)
-            self.others.quiet[self] = self.loop.time()  # to read that; then it is aborted
+            self.others.rests(self)  # to read that; then it is aborted
             self._head = 0
         else:
             self.transport.abort()
@@ -157,5 +188,6 @@ class Connection(HttpToolsProtocol):
             f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\n"
             f"content-length: {len(content)}\r\nconnection: close\r\n\r\n"
         )
+        self.others.answered(status)
         self.transport.write(head.encode() + content)
         self.transport.close()

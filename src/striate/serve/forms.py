@@ -100,7 +100,7 @@ def _form(body: bytes, content_type: str, most: int) -> tuple[list[Given], dict[
             _known([part.name], ("top",), "the form's field")
             fields[part.name] = part.content.decode("utf-8", "replace")
         else:
-            images.append(Given(part.content, _plain(part.file or part.name)))
+            images.append(Given(part.content, tellable((part.file or part.name)[:LONGEST_NAME])))
     return images, fields
 
 
@@ -138,12 +138,12 @@ def _given(where: str, value: Any) -> Given:
     except ValueError as reason:
         error = f"{where} is not base64: {str(reason)[:100]}"
         raise Refusal(400, error, "base64 -w 0 cat.jpg writes it") from None
-    return Given(content, name and _plain(name))
+    return Given(content, name and tellable(name[:LONGEST_NAME]))
 
 
-def _plain(name: str) -> str:
-    """A name that can be told again: JSON can hold halves of letters, which UTF-8 cannot."""
-    return name[:LONGEST_NAME].encode("utf-8", "replace").decode()
+def tellable(name: str) -> str:
+    """A name as UTF-8 can hold it: JSON has halves of letters, and folders any bytes."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _too_many(most: int) -> Refusal:

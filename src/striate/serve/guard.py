@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ from striate.serve.refusal import Refusal
 from striate.serve.settings import LOOPBACK, Settings
 
 OPEN = ("/health",)  # asked by what keeps a server running, which has no token
+HTTP = 80  # the port that no address has to name
 HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
@@ -96,7 +97,10 @@ class Guard:
     def _called(self, host: str) -> bool:
         """Whether a request may call the server so: as it is, or as one before it is."""
         own = {f"[{each}]" if ":" in each else each for each in LOOPBACK}
-        return host in {f"{each}:{self.port}" for each in own} or _bare(host) in self.settings.names
+        called = {f"{each}:{self.port}" for each in own}
+        if self.port == HTTP:
+            called |= own
+        return host in called or _bare(host) in self.settings.names
 
     def _same(self, origins: list[str], hosts: list[str]) -> bool:
         try:
@@ -111,12 +115,9 @@ class Guard:
         given = [
             each[7:] for each in _all(scope, b"authorization") if each[:7].lower() == "bearer "
         ]
-        for header in _all(scope, b"cookie"):
-            try:
-                cookie = SimpleCookie(header).get(self._cookie)
-            except CookieError:
-                continue
-            given += [cookie.value] if cookie else []
+        # Each by itself: programs on other ports share the header, and write what they like.
+        cookies = [cookie_parser(header) for header in _all(scope, b"cookie")]
+        given += [found[self._cookie] for found in cookies if self._cookie in found]
         if scope["path"] == "/":
             given += _in_address(scope)
         wanted = str(self.settings.token).encode()

@@ -7,6 +7,7 @@ their sharing a batch would save, and at most some milliseconds.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.errors import DataError
 from striate.serve.speed import Network, Speed
 
 LONGEST_WAIT = 0.005  # seconds
@@ -28,6 +30,7 @@ FEWEST = 8  # images that are let in, however large they are
 BATCHES = 2  # that those let in make: one is computed while another gathers
 REMEMBERED = 15  # batches whose median is the rate: a pause that falls into one is none of all
 GIVES_WAY = 5  # by which threads that compute are nicer than those that answer
+LOG = "uvicorn.error"  # that of the server
 
 Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -116,6 +119,8 @@ class Line:
             if not answer.cancelled():
                 pixels = self._decode(content)
         except Exception as reason:
+            if not isinstance(reason, DataError):
+                logging.getLogger(LOG).exception("an image could not be decoded")
             if answer.set_running_or_notify_cancel():
                 answer.set_exception(reason)
         with self._turn:
@@ -168,6 +173,7 @@ class Line:
             try:
                 scores: Any = self._network(np.stack([pixels for pixels, _ in batch]))
             except Exception as reason:
+                logging.getLogger(LOG).exception("the network failed on %d images", len(batch))
                 scores = reason
             now = time.perf_counter()
             with self._turn:

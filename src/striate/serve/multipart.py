@@ -11,6 +11,7 @@ from striate.serve.refusal import Refusal
 
 BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
 LONGEST_HEAD = 8192  # bytes of a part's headers
+LONGEST_HEADER = 2048  # letters of one of them, or of the content type
 HINT = "curl -F image=@cat.jpg sends a form as it should be"
 
 
@@ -76,12 +77,14 @@ def _part(number: int, piece: bytes) -> Part:
 
 def _parameter(header: str, name: str) -> str | None:
     """A parameter of a header's value, as `boundary` of `multipart/form-data; boundary=x`."""
+    if len(header) > LONGEST_HEADER:  # a long one of many signs would take seconds
+        return None
     message = Message()
     message["x"] = header.replace("\r", " ").replace("\n", " ")
     try:
         found = message.get_param(name, header="x")
         return None if found is None else collapse_rfc2231_value(found)
-    except (ValueError, LookupError):  # an encoding that does not exist, a name not closed
+    except (ValueError, LookupError, TypeError):  # no such encoding, not closed, parts out of order
         return None
 
 

@@ -16,7 +16,7 @@ from starlette.types import Receive
 
 from striate.errors import DataError
 from striate.serve.bodies import Bodies, stopping
-from striate.serve.forms import Asked, Given, asked
+from striate.serve.forms import Asked, Given, asked, tellable
 from striate.serve.line import Answer, Line
 from striate.serve.metrics import Metrics
 from striate.serve.refusal import Gone, Refusal
@@ -56,7 +56,7 @@ class Predict:
         limits: Limits,
         metrics: Metrics,
     ) -> None:
-        self.line, self.name, self.classes = line, name, tuple(classes)
+        self.line, self.name, self.classes = line, tellable(name), tuple(map(tellable, classes))
         self._bodies, self._limits, self._metrics = bodies, limits, metrics
 
     async def __call__(self, request: Request) -> Response:
@@ -150,8 +150,12 @@ class Predict:
 
 def _failure(reason: Any) -> tuple[int, str, dict[str, str] | None]:
     """Status, hint and headers where no image could be used."""
+    from striate.data.decode import NoMemory
+
     if isinstance(reason, TooManyPixels):
         return 413, "scale it down: the network sees much less", None
+    if isinstance(reason, NoMemory):
+        return 503, "ask again a little later", {"retry-after": "1"}
     if isinstance(reason, DataError) or not isinstance(reason, BaseException):
         return 422, "send JPEG, PNG, WebP or another image of pixels, whole and alone", None
     return 503, "ask again: the server's log has the reason", {"retry-after": "1"}

@@ -86,7 +86,12 @@ class _Supervisor:
         ours, theirs = self.spawn.Pipe()
         given = (self.opened, self.settings, self.listening, self.shared, number, theirs)
         process = self.spawn.Process(target=work, args=given, name=f"worker {number}")
-        process.start()
+        # A terminal's Ctrl-C is for all: it must not reach a worker before that ignores it.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
         theirs.close()
         self.workers.append(Worker(number, process, ours, time.monotonic()))
 
@@ -161,7 +166,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             made.bind((settings.host, settings.port))
-        except (OSError, OverflowError) as reason:
+        except (OSError, OverflowError, UnicodeError) as reason:  # the last of names
             said = reason.strerror if isinstance(reason, OSError) else reason
             where = f"{settings.host} port {settings.port}"
             raise StriateError(

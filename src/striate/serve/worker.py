@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from striate.draw.plain import line
 from striate.errors import StriateError
 from striate.serve.app import Service
 from striate.serve.connection import Connection, Connections
-from striate.serve.line import give_way
+from striate.serve.line import LOG, give_way
 from striate.serve.metrics import Metrics
 from striate.serve.settings import Settings
 
@@ -64,7 +65,7 @@ class Server(uvicorn.Server):
     def __init__(self, service: Service) -> None:
         self.service = service
         limits = service.settings.limits
-        connections = Connections(limits, service.bodies, service.at_once)
+        connections = Connections(limits, service.bodies, service.at_once, service.count)
         service.connections = lambda: connections.count
         super().__init__(
             uvicorn.Config(
@@ -102,12 +103,12 @@ class _Living:
     """The application, with what runs beside it."""
 
     def __init__(self, service: Service, connections: Connections) -> None:
-        self.guard = service.guard
+        self.app = service.app
         self.connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            await self.guard(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         await receive()
         sweeping = asyncio.create_task(self.connections.keep_swept())
@@ -124,7 +125,7 @@ def _load(
     try:
         predictor = opened()
         speed = service.begin(predictor)
-        said = (
+        said = line(
             f"{predictor.name}: {len(predictor.classes):,} classes, {predictor.volume}, "
             f"{predictor.engine}; {speed.rate:,.0f} images/s in batches of {speed.best}"
         )
@@ -132,7 +133,7 @@ def _load(
     except (StriateError, OSError) as reason:
         told = ("failed", str(reason))
     except Exception as reason:
-        logging.getLogger("uvicorn.error").exception("the network cannot be loaded")
+        logging.getLogger(LOG).exception("the network cannot be loaded")
         told = ("failed", f"the network cannot be loaded: {reason}")
     with suppress(OSError):
         orders.send(told)

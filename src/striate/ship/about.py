@@ -93,7 +93,8 @@ def understood(text: str, source: str) -> About:
             raise ValueError(f"it is of format {said['format']}, and {FORMAT} is read here")
         volume = Volume(*map(int, said["volume"]))
         classes = tuple(said["classes"])
-        if not all(isinstance(each, str) for each in classes) or len(classes) > MOST_CLASSES:
+        named = all(isinstance(each, str) for each in classes)
+        if not named or not 0 < len(classes) <= MOST_CLASSES:
             raise ValueError("its classes are no names")
         if not 0 < min(volume) <= max(volume) <= LARGEST_SIDE:
             raise ValueError(f"it takes pixels of {volume}")
@@ -103,5 +104,5 @@ def understood(text: str, source: str) -> About:
         return About(name, classes, volume, network, mean, deviation)
     except KeyError as reason:
         raise StriateError(f"{source}: its metadata lack {reason}") from None
-    except (TypeError, ValueError, AttributeError, RecursionError) as reason:
+    except (TypeError, ValueError, OverflowError, RecursionError) as reason:
         raise StriateError(f"{source}: its metadata cannot be used: {reason}") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from striate.data.build import Fit, chunks
 from striate.data.files import Entry
@@ -21,6 +22,8 @@ from striate.ship.predictor import Predictor
 from striate.storage import write
 
 BATCH = 32  # images at a time
+NOT_FINITE = "the network's scores of it are not finite"
+Top = tuple[tuple[str, float], ...]
 
 
 class Prediction(NamedTuple):
@@ -33,7 +36,7 @@ class Prediction(NamedTuple):
     """
 
     image: str
-    top: tuple[tuple[str, float], ...] = ()
+    top: Top = ()
     error: str = ""
 
 
@@ -56,20 +59,26 @@ def predict(
     """
     height, width, depth = predictor.volume
     fit = Fit(depth, height, width, scaled=True)
-    done = 0
+    left, done = iter(entries), 0
     for chunk in chunks(loose.reader, entries, fit, True, workers):
         pixels = np.frombuffer(chunk.pixels, np.uint8).reshape(-1, height, width, depth)
-        said: list[tuple[tuple[str, float], ...]] = []
+        said: list[Top] = []
         for first in range(0, len(pixels), BATCH):
-            for each in predictor(pixels[first : first + BATCH]):
-                best = np.argsort(-each, kind="stable")[:top]
-                said.append(tuple((predictor.classes[at], float(each[at])) for at in best))
+            found = predictor(pixels[first : first + BATCH])
+            said += [_likeliest(predictor.classes, each, top) for each in found]
         answers = iter(said)
-        for entry, reason in zip(entries[done:], chunk.reasons, strict=False):
-            name = loose.name(entry)
-            yield Prediction(name, error=reason) if reason else Prediction(name, next(answers))
+        for reason, entry in zip(chunk.reasons, left, strict=False):
+            best = () if reason else next(answers)
+            yield Prediction(loose.name(entry), best, reason or ("" if best else NOT_FINITE))
         done += len(chunk.reasons)
         tell("predicting", done, len(entries))
+
+
+def _likeliest(classes: Sequence[str], found: NDArray[np.float32], top: int) -> Top:
+    """None where a probability is not a number."""
+    if not np.isfinite(found).all():
+        return ()
+    return tuple((classes[at], float(found[at])) for at in np.argsort(-found, kind="stable")[:top])
 
 
 def refused(loose: Loose) -> list[Prediction]:
@@ -160,7 +169,7 @@ def in_shards(
 def place() -> tuple[int, int, int]:
     """This process's number, of how many, and of how many on this machine, as torchrun says."""
     rank, world, here = (
-        int(os.environ.get(name, usual))
+        int(os.environ.get(name) or usual)
         for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_WORLD_SIZE", "1"))
     )
     return rank, world, here

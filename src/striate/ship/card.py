@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from striate import __version__
 from striate.data.decode import WORDS
@@ -112,11 +115,12 @@ def _parts(run: Run, pictures: tuple[str, ...]) -> Iterator[str]:
     )
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
     yield from ("", f"Versions: {versions}.")
-    yield from ("", f"![Loss and error over the epochs]({pictures[0]})")
+    yield from ("", f"![Loss and error over the epochs]({_link(pictures[0])})")
     for name in pictures[1:]:
-        yield from ("", "## Filters", "", "Of the first convolution.", "", f"![Filters]({name})")
+        filters = f"![Filters]({_link(name)})"
+        yield from ("", "## Filters", "", "Of the first convolution.", "", filters)
     yield from ("", "## Use", "")
-    run_name = run.path.resolve().name
+    run_name = shlex.quote(run.path.resolve().name)
     yield from (
         _fenced(
             f"striate predict {run_name} photo.jpg\n"
@@ -197,6 +201,11 @@ def _code(text: str) -> str:
         return f"`{plain}`"
     ticks = "`" * (1 + max(map(len, re.findall("`+", plain))))
     return f"{ticks} {plain} {ticks}"
+
+
+def _link(name: str) -> str:
+    """A file beside the page as the target of a link, whatever is in its name."""
+    return quote(os.fsencode(name))
 
 
 def _fenced(text: str, language: str = "text") -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from striate.errors import NotationError, RunError, StriateError
 from striate.host import cores, processor, quiet
 from striate.layers.volume import Volume
 from striate.network import Network
-from striate.ship.engines import EXTRAS, Way, installed, opener, ways
+from striate.ship.engines import EXTRAS, Way, installed, opened, ways
 from striate.ship.model import Infer, Model
 from striate.storage import write
 
@@ -63,8 +64,7 @@ class Subject:
 
     def open(self, way: Way, threads: int) -> Infer:
         """What computes it in a way."""
-        found: Infer = opener(way, self.model, self.content, threads)()
-        return found
+        return opened(way, self.model, self.content, threads)
 
 
 class Chosen(NamedTuple):
@@ -116,7 +116,8 @@ def choose(subject: Subject, engine: str, threads: int, tell: Tell) -> Chosen:
             best = way, infer, off
     tell("measuring", len(found), len(found))
     if best is None:
-        reasons = "; ".join(f"{way}: {reason}" for way, reason in wrong.items())
+        said = "; ".join(f"{way}: {reason}" for way, reason in wrong.items())
+        reasons = said or f"{engine} takes no ONNX files"
         raise StriateError(f"{subject.name} cannot be computed here: {reasons}")
     if not remembered and quiet():
         _keep(kept, {str(way): rates.get(way, 0.0) for way in found})
@@ -178,8 +179,15 @@ def _key(subject: Subject, found: list[Way], threads: int, batch: int) -> str:
     """A name for what decides the measurement."""
     engines = ["torch", *(each for each in EXTRAS if installed(each))]
     said = [VERSION, subject.network, subject.volume, threads, batch, processor(), cores()]
-    said += [list(map(str, found)), [(each, version(each)) for each in engines]]
+    said += [list(map(str, found)), [(each, _version(each)) for each in engines]]
     return sha256(repr(said).encode()).hexdigest()[:24]
+
+
+def _version(engine: str) -> str:
+    """As it was installed: `onnxruntime` also comes as onnxruntime-gpu and others."""
+    with suppress(PackageNotFoundError):
+        return version(engine)
+    return str(getattr(import_module(engine), "__version__", ""))
 
 
 def _recalled(kept: Path, found: list[Way]) -> dict[Way, float]:

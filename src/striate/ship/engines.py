@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from striate.compute import PRECISIONS, Compute
+from striate.data.device import moved
 from striate.errors import StriateError, nearest
 from striate.foreign import session_of, short
-from striate.ship.model import Infer, Model, Whole
+from striate.ship.model import Infer, Model, Whole, probabilities
 
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}  # the extra that brings an engine
 ENGINES = ("pytorch", *EXTRAS)
@@ -74,8 +75,8 @@ def by_pytorch(model: Model, way: Way, threads: int) -> Infer:
 
     def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode(), compute.autocast():
-            images = compute.arranged(whole.prepared(torch.from_numpy(pixels).to(way.device)))
-            return torch.softmax(whole.network(images).float(), dim=1).cpu().numpy()
+            images = compute.arranged(whole.prepared(moved(pixels, way.device)))
+            return probabilities(whole.network(images))
 
     return infer
 
@@ -85,7 +86,10 @@ def by_onnxruntime(content: bytes, threads: int) -> Infer:
     session = session_of(content, threads)
 
     def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return cast("NDArray[np.float32]", session.run([PROBABILITIES], {PIXELS: pixels})[0])
+        try:
+            return cast("NDArray[np.float32]", session.run([PROBABILITIES], {PIXELS: pixels})[0])
+        except Exception as reason:  # its own exceptions have no common base
+            raise StriateError(f"ONNX Runtime cannot compute the model: {short(reason)}") from None
 
     return infer
 
@@ -116,10 +120,10 @@ def by_openvino(content: bytes, precision: str, threads: int) -> Infer:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU multiplies matrices in bfloat16 faster than in float32."""
-    # Private, and the only way to ask PyTorch; a release that lacks it has no such CPU.
-    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(supported and supported())
+    """Whether this CPU multiplies in bfloat16 (AMX, AVX-512 BF16): it may be faster then."""
+    # Private, and the only way to ask PyTorch; a release that lacks them has no such CPU.
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in asked)
 
 
 def ways(engine: str, *, own: bool, small: bool) -> list[Way]:
@@ -144,11 +148,14 @@ def ways(engine: str, *, own: bool, small: bool) -> list[Way]:
     ]
 
 
-def opener(way: Way, model: Model | None, content: Any, threads: int) -> Any:
-    """A function without arguments that opens a way; `content` is one that gives an ONNX model."""
+def opened(
+    way: Way, model: Model | None, content: Callable[[], bytes] | None, threads: int
+) -> Infer:
+    """What computes in a way; `content` gives the ONNX model, which PyTorch does not need."""
     if way.engine == "pytorch":
         assert model is not None
-        return partial(by_pytorch, model, way, threads)
+        return by_pytorch(model, way, threads)
+    assert content is not None
     if way.engine == "onnxruntime":
-        return lambda: by_onnxruntime(content(), threads)
-    return lambda: by_openvino(content(), way.precision, threads)
+        return by_onnxruntime(content(), threads)
+    return by_openvino(content(), way.precision, threads)

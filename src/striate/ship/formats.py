@@ -135,11 +135,11 @@ def read_safetensors(path: Path) -> Model:
 
 
 def _write_python(model: Model, path: Path) -> None:
-    from striate.ship.python_source import to_python
+    from striate.ship.python_source import BESIDE, to_python
 
-    beside = path.with_suffix(".weights.safetensors")
+    beside = path.with_suffix(BESIDE)
     source = to_python(model, beside.name)
-    write(path, source.text.encode())
+    write(path, source.text.encode("utf-8", "replace"))
     write_tensors(beside, source.tensors, {"model": written(model)})
 
 
@@ -151,9 +151,10 @@ def _answer_python(path: Path) -> Answer:
             given, made = Path(folder, "given"), Path(folder, "made")
             save_file({f"{at}": torch.from_numpy(each) for at, each in enumerate(batches)}, given)
             command = [sys.executable, "-IB", "-c", ANSWER, str(path), str(given), str(made)]
-            ran = subprocess.run(
-                command, capture_output=True, text=True, timeout=SLOWEST, check=False
-            )
+            try:
+                ran = subprocess.run(command, capture_output=True, text=True, timeout=SLOWEST)
+            except subprocess.TimeoutExpired:
+                raise RunError(f"{path.name} does not answer within {SLOWEST} s") from None
             if ran.returncode:
                 said = ran.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
                 raise RunError(f"{path.name} does not run: {said[0]}")

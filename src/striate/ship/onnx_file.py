@@ -45,8 +45,8 @@ def read_onnx(path: Path) -> OnnxFile:
     """An ONNX file that `striate export` wrote, or one like it.
 
     Raises:
-        StriateError: it is none, is cut off, refers to other files, asks for operators that no
-            artefact has, or does not say its classes and how images become its pixels.
+        StriateError: it is none, is cut off, refers to other files, asks for operators or volumes
+            that no artefact has, or does not say its classes and how images become its pixels.
     """
     content = content_of(path)
     model = model_of(path, content)
@@ -59,6 +59,7 @@ def read_onnx(path: Path) -> OnnxFile:
     _check(path, model)
     about = understood(said[KEY], str(path))
     _check_ends(path, model, about)
+    _check_volumes(path, model, about)
     return OnnxFile(content, about)
 
 
@@ -73,14 +74,8 @@ def _check(path: Path, model: Any) -> None:
         raise StriateError(f"{path} keeps weights in other files, which are not read: embed them")
     try:
         onnx.checker.check_model(model)
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as reason:
         raise StriateError(f"{path} is damaged: {short(reason)}") from None
-    graph = inferred.graph
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        sides = [side.dim_value for side in value.type.tensor_type.shape.dim if side.dim_value]
-        if math.prod(sides) > WIDEST:
-            raise StriateError(f"{path}: {value.name} would hold {math.prod(sides):,} values")
 
 
 def _check_ends(path: Path, model: Any, about: About) -> None:
@@ -99,3 +94,34 @@ def _check_ends(path: Path, model: Any, about: About) -> None:
         found = value.type.tensor_type
         if found.elem_type != kind or [each.dim_value for each in found.shape.dim] != shape:
             raise StriateError(f"{path} is damaged: it must take and give {wanted}")
+
+
+def _check_volumes(path: Path, model: Any, about: About) -> None:
+    """Refuse volumes of more values than any layer has, or of nobody knows how many.
+
+    Changes the model: it takes one image, so that every side is a number, and what it says of its
+    own volumes is forgotten.
+    """
+    for end in model.graph.input:
+        for side in end.type.tensor_type.shape.dim[:1]:
+            side.dim_value = side.dim_value or 1
+    for end in model.graph.output:
+        end.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except Exception as reason:
+        raise StriateError(f"{path} is damaged: {short(reason)}") from None
+    graph = inferred.graph
+    told = {
+        each.name: math.prod(side.dim_value for side in each.type.tensor_type.shape.dim)
+        for each in (*graph.value_info, *graph.output)
+        if each.type.tensor_type.HasField("shape")
+    }
+    for name in (name for node in graph.node for name in node.output if name):
+        if not (count := told.get(name, 0)):
+            raise StriateError(f"{path}: nobody can tell how many values {name} would hold")
+        if count > WIDEST:
+            raise StriateError(f"{path}: {name} would hold {count:,} values")
+    if told[PROBABILITIES] != len(about.classes):
+        raise StriateError(f"{path} is damaged: it gives {told[PROBABILITIES]} probabilities")

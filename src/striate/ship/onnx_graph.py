@@ -7,6 +7,7 @@ import torch
 from onnx import TensorProto, helper
 
 from striate.data.preparation import shift_and_scale
+from striate.ship.about import KEY
 from striate.ship.engines import PIXELS, PROBABILITIES, SCORES
 from striate.ship.model import Model, borders
 from striate.ship.onnx_layers import WRITERS
@@ -25,9 +26,7 @@ class _Writer:
     def __init__(self, model: Model, graph: Graph, made: Plan) -> None:
         self.graph, self.plan = graph, made
         self.tensors: dict[tuple[int, bool], str] = {}
-        self.volumes = {INPUT: model.network.input}
-        self.volumes |= {each.index: each.volume for each in made.stages}
-        self.flat = {INPUT: False} | {each.index: each.flat for each in made.stages}
+        self.volumes, self.flat = made.volumes, made.flat
         self.tensors[INPUT, False] = _prepared(model, graph)
 
     def write(self) -> str:
@@ -82,7 +81,7 @@ def to_onnx(model: Model, about: str, *, fold: bool = True) -> bytes:
     )
     opsets = [helper.make_opsetid("", OPSET)]
     proto = helper.make_model(whole, opset_imports=opsets, producer_name="striate", ir_version=IR)
-    helper.set_model_props(proto, {"striate": about})
+    helper.set_model_props(proto, {KEY: about})
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from striate.data.decode import WORDS, decode
 from striate.data.tell import Tell, silent
+from striate.disk import at_home
 from striate.errors import StriateError
 from striate.layers.volume import Volume
 from striate.runs import open_run
@@ -60,7 +61,7 @@ class Predictor:
         """Probabilities, (N, K), of uint8 pixels, (N, H, W, D), for any N; from any thread.
 
         Raises:
-            StriateError: the pixels are of another volume.
+            StriateError: the pixels are of another volume, or an ONNX file fails with them.
         """
         if pixels.dtype != np.uint8 or pixels.shape[1:] != tuple(self.volume):
             raise StriateError(
@@ -69,7 +70,13 @@ class Predictor:
             )
         if not len(pixels):
             return np.zeros((0, len(self.classes)), np.float32)
-        return self.infer(pixels)
+        found = self.infer(pixels)
+        if found.shape != (len(pixels), len(self.classes)):  # as an ONNX file may say and not do
+            raise StriateError(
+                f"{self.name} is damaged: it gives {found.shape} for {len(pixels)} images of "
+                f"{len(self.classes)} classes"
+            )
+        return found
 
 
 def open_predictor(
@@ -88,16 +95,18 @@ def open_predictor(
             a probe of a few seconds, remembered; `pytorch`, `onnxruntime` or `openvino`, the
             fastest way of that one; `exact`, plain float32 in PyTorch (for an ONNX file, in
             ONNX Runtime).
-        threads: of the CPU; by default as many as PyTorch takes.
+        threads: of the CPU, PyTorch's from then on; by default as many as PyTorch takes.
         tell: hears what is measured.
 
     Raises:
         StriateError: the source is neither, or is damaged, or the engine cannot be had here.
     """
-    path = Path(source).expanduser()
+    path = at_home(source)
     if engine not in ("auto", EXACT):
         require(engine)
-    threads = threads or torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)  # `exact` is PyTorch too, and what others are compared with
+    threads = torch.get_num_threads()
     subject = _of_onnx(path) if _is_onnx(path) else _of_run(source)
     if subject.volume.depth not in WORDS:
         raise StriateError(

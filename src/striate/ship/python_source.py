@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import shlex
 from collections import defaultdict
 from pathlib import Path
 from string import Template
@@ -20,6 +21,7 @@ from striate.ship.stages import Plan, Stage, plan
 from striate.steps import INPUT
 
 TEMPLATE = Path(__file__).with_name("template.py.txt")
+BESIDE = ".weights.safetensors"  # what the name of the file of weights ends in
 WIDTH = 96
 TAKEN = {*keyword.kwlist, *dir(nn.Module()), "x", "images", "self", "torch", "nn", "F"}
 
@@ -40,7 +42,7 @@ def to_python(model: Model, weights: str) -> Source:
         weights: the name of the file of tensors, beside it.
     """
     made = plan(model.network, model.module, fold=False)
-    writer = _Writer(model, made)
+    writer = _Writer(made)
     writer.write()
     shift, scale = shift_and_scale(model.preparation, torch.device("cpu"))
     tensors = {**writer.tensors, "preparation.shift": shift, "preparation.scale": scale}
@@ -49,7 +51,7 @@ def to_python(model: Model, weights: str) -> Source:
         version=__version__,
         notation=_indented(str(model.network), 4),
         weights=repr(weights),
-        file=re.sub(r"[^\w.-]", "_", weights.partition(".")[0]),
+        file=_indented(shlex.quote(f"{weights.removesuffix(BESIDE)}.py"), 0),
         classes=_listed([repr(name) for name in model.classes]),
         volume=", ".join(map(str, model.volume)),
         borders=repr(borders(model)),
@@ -81,14 +83,12 @@ def _listed(items: list[str]) -> str:
 class _Writer:
     """Writes `__init__` and `forward`, line by line."""
 
-    def __init__(self, model: Model, made: Plan) -> None:
+    def __init__(self, made: Plan) -> None:
         self.plan = made
         self.setup: list[str] = []
         self.steps: list[str] = []
         self.tensors: dict[str, Tensor] = {}
-        self.volumes = {INPUT: model.network.input}
-        self.volumes |= {each.index: each.volume for each in made.stages}
-        self.flat = {INPUT: False} | {each.index: each.flat for each in made.stages}
+        self.volumes, self.flat = made.volumes, made.flat
         self.taken = set(TAKEN)
         self.attributes = {each.index: self._identifier(each.name) for each in made.stages}
         self.names = self._names()

@@ -51,9 +51,15 @@ class Plan:
     stages: tuple[Stage, ...]
     output: int
 
-    def flat(self, index: int) -> bool:
-        """Whether a stage's volume is (N, K)."""
-        return index != INPUT and next(each.flat for each in self.stages if each.index == index)
+    @property
+    def volumes(self) -> dict[int, Volume]:
+        """What each stage gives, and what the network is given, by index."""
+        return {INPUT: self.network.input} | {each.index: each.volume for each in self.stages}
+
+    @property
+    def flat(self) -> dict[int, bool]:
+        """Whether that is (N, K)."""
+        return {INPUT: False} | {each.index: each.flat for each in self.stages}
 
 
 def plan(network: Network, module: nn.Module, *, fold: bool = True) -> Plan:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor, nn
 
+from striate.containers import Chain
 from striate.data import Preparation
 from striate.errors import RunError
 from striate.layers import Volume
-from striate.modules import Chain
 from striate.network import Network
 from striate.origin import Origin
 from striate.rules import head
@@ -131,11 +131,16 @@ def _layer(name: str) -> str:
 def _said(
     layer: str, known: Known, own: Mapping[str, Tensor], fresh: Mapping[str, str], reason: str
 ) -> str:
-    """A layer that begins anew, with why; `reason` is that of a last layer that would fit."""
+    """A layer that begins anew, or the first of its tensors that does where its weights do not,
+    with why; `reason` is that of a last layer that would fit.
+    """
     name = f"{layer}.weight"
     was, now = known.weights.get(name), own.get(name)
+    first = next(each for each in fresh if _layer(each) == layer)
     if was is None or now is None:
-        return f"{layer} ({next(why for each, why in fresh.items() if _layer(each) == layer)})"
+        return f"{layer} ({fresh[first]})"
+    if name not in fresh:
+        return f"{first} ({fresh[first]})"
     if reason and was.shape == now.shape:
         return f"{layer} ({reason})"
     if reason and was.shape[1:] == now.shape[1:]:
@@ -145,12 +150,13 @@ def _said(
 
 def _first(known: Known, model: nn.Module) -> str:
     """The first layer of the network, and that of the weights, for a person to see why."""
-    name, ours = next(each for each in model.named_parameters() if each[1].dim() > 1)
+    ours = {each: found for each, found in model.named_parameters() if found.dim() > 1}
     filters = {each: found for each, found in known.weights.items() if found.dim() > 1}
-    if not filters:
+    if not ours or not filters:
         return ""
+    name = next(iter(ours))
     other = name if name in filters else min(filters, key=lambda each: (-filters[each].dim(), each))
-    here, there = ("x".join(map(str, each.shape)) for each in (ours, filters[other]))
+    here, there = ("x".join(map(str, each.shape)) for each in (ours[name], filters[other]))
     return f": its {other} is {there}, and the network begins with {name} of {here}"
 
 

@@ -21,6 +21,11 @@ HUB = "hub:"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 LONGEST_CONFIG = 2**20  # bytes
+# What a config.json of any content may raise.
+DAMAGED = (
+    *(OSError, ValueError, OverflowError, RecursionError),
+    *(KeyError, TypeError, AttributeError),
+)
 NAME = re.compile(r"([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,96}))?")
 
 
@@ -108,9 +113,9 @@ def _prepared(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
         about: Any = json.loads(content) if len(content) <= LONGEST_CONFIG else {}
         about = about.get("pretrained_cfg", about)
         mean, deviation = (tuple(map(float, about[name])) for name in ("mean", "std"))
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+    except DAMAGED:
         return (), ()
-    numbers = (*mean, *deviation)
-    if len(mean) != len(deviation) or not all(map(math.isfinite, numbers)) or min(deviation) <= 0:
+    finite = all(map(math.isfinite, (*mean, *deviation)))
+    if not finite or len(mean) != len(deviation) or min(deviation, default=0) <= 0:
         return (), ()
     return mean, deviation

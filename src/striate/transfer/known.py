@@ -11,6 +11,7 @@ from torch import Tensor
 
 from striate.data import Preparation
 from striate.data.tell import Tell, silent
+from striate.disk import at_home
 from striate.errors import RunError
 from striate.layers.volume import Volume
 from striate.network import Network
@@ -21,6 +22,7 @@ from striate.transfer.published import published
 
 # How files begin that can run when they are read: a zip archive and a pickle, as torch.save writes.
 PICKLES = (b"PK\x03\x04", b"\x80")
+HEADER = b"{"  # after the eight bytes of its length, which may be those of PICKLES too
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ def known(source: str, *, tell: Tell = silent) -> Known:
         if found.mean:
             weights = replace(weights, preparation=_prepared(found.mean, found.deviation))
         return replace(weights, source=source)
-    path = Path(source).expanduser()
+    path = at_home(source)
     if path.is_file() or path.suffix == ".safetensors":
         return _of_file(path, str(path))
     run = open_run(source)
@@ -99,18 +101,23 @@ def _read(path: Path, name: str) -> tuple[dict[str, Tensor], str]:
     """The tensors of a file, all finite, and its sum."""
     try:
         with path.open("rb") as file:
-            begins = file.read(4)
+            begins = file.read(8 + len(HEADER))
             file.seek(0)
             sha256 = file_digest(file, "sha256").hexdigest()
     except OSError as reason:
         raise RunError(f"{name} cannot be read: {reason.strerror}") from None
-    if begins.startswith(PICKLES):
+    if begins.startswith(PICKLES) and begins[8:] != HEADER:
         raise RunError(
             f"{name} is a pickle or an archive of one, which could run code when it is read: "
             "striate reads safetensors alone"
         )
     tensors, _ = read_tensors(path)
     for tensor, values in tensors.items():
-        if values.is_floating_point() and not values.isfinite().all():
+        if values.is_floating_point() and not _wide(values).isfinite().all():
             raise RunError(f"{name}: {tensor} holds values that are not finite")
     return tensors, sha256
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Numbers of a byte, of which PyTorch cannot ask whether they are finite, in four."""
+    return values.float() if values.itemsize == 1 else values

@@ -32,7 +32,7 @@ function classes(top) {
 function shown(image, answer) {
   const entry = made("li"), told = made("div"), picture = made("img", "", { alt: "" });
   const address = URL.createObjectURL(image);
-  picture.addEventListener("load", () => URL.revokeObjectURL(address));
+  for (const kind of ["load", "error"]) picture.addEventListener(kind, () => URL.revokeObjectURL(address));
   picture.src = address;
   const first = answer.predictions?.[0];
   told.append(made("h2", image.name || "image"));

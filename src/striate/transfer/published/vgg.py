@@ -40,7 +40,7 @@ def names(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def _numbered(keys: Iterable[str]) -> set[int]:
-    matches = (re.fullmatch(r"features\.(\d{1,3})\.weight", key) for key in keys)
+    matches = (re.fullmatch(r"features\.(0|[1-9][0-9]{0,2})\.weight", key) for key in keys)
     return {int(each[1]) for each in matches if each}
 
 
