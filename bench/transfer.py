@@ -2,12 +2,13 @@
 
     python bench/transfer.py --data ../shared/data/cifar10-jpeg.zip [--seeds 5]
 
-A small network learns airplane to deer from 2,000 images a class. From its weights, dog to
-truck are learned from 50 images a class, another 50 with each seed: the whole network at low rates
-(recipe finetune), and a new last layer alone on frozen features (recipe head). Beside them the
-same network from scratch, by the recipe default, for as many epochs as fine-tuning. All are scored
-once, on the 5,000 test images of the five classes. Each run is `striate train` as a person says
-it; runs stay in build/transfer. The bar: both ways at least 5 points of accuracy above scratch.
+A network learns airplane to deer from all of their images, once. From its weights, dog to truck are
+learned from 50 images a class, another 50 with each seed: the whole network at low rates (recipe
+finetune), and a new last layer alone on frozen features (recipe head). Beside them the same network
+from scratch, by the recipe that it was learned with before and by the default one, for as many
+epochs as fine-tuning. All are scored once, on the 5,000 test images of the five classes. Each run
+is `striate train` as a person says it; runs stay in build/transfer. The bar: both ways at least 5
+points of accuracy above the better one from scratch.
 """
 
 from __future__ import annotations
@@ -25,20 +26,21 @@ from typing import Any
 
 from pairs import ROOT, aligned, heading, here, use_threads, write
 
+from striate.network import read
+
 WORK = ROOT / "build" / "transfer"
 BEFORE = ("airplane", "automobile", "bird", "cat", "deer")
 AFTER = ("dog", "frog", "horse", "ship", "truck")
-IMAGES, MANY = 50, 2000  # of each class, to move to and to learn before
+IMAGES, MANY = 50, 5000  # of each class, to move to and to learn before
 BAR = 5.0  # points of accuracy
-NETWORK = (
-    "[32x32x3] (conv3-32 bn relu)*2 maxpool2 (conv3-64 bn relu)*2 maxpool2 "
-    "(conv3-128 bn relu)*2 avgpool fc-5 softmax"
-)
-FIRST = ("--recipe", "default", "epochs=8", "flip=random", "shift=4")
-# As many epochs of scratch and of fine-tuning, the same changes to the images.
+NETWORK = str(read("speed").with_classes(len(AFTER)))
+FIRST = (NETWORK, "--recipe", "speed", "epochs=10")
+SCRATCH = ("from scratch, speed", "from scratch, default")
+# As many epochs of scratch and of fine-tuning.
 WAYS = {
-    "from scratch": (NETWORK, "--recipe", "default", "epochs=60", "flip=random", "shift=4"),
-    "finetuned whole": ("--from", "{before}", "epochs=60", "shift=4"),
+    SCRATCH[0]: (NETWORK, "--recipe", "speed", "epochs=60", "batch=50"),
+    SCRATCH[1]: (NETWORK, "--recipe", "default", "epochs=60", "flip=random", "shift=4"),
+    "finetuned whole": ("--from", "{before}", "epochs=60", "shift=2"),
     "frozen features": ("--from", "{before}", "--freeze", "features"),
 }
 
@@ -91,11 +93,11 @@ def main() -> int:
     use_threads(given.threads)
     WORK.mkdir(parents=True, exist_ok=True)
     stamp = f"{time.time():.0f}"
-    many = subset(given.data, WORK / "before.zip", BEFORE, MANY, 0)
-    found: dict[str, list[dict[str, Any]]] = {"learned before": [], **{way: [] for way in WAYS}}
+    many = subset(given.data, WORK / f"before-{MANY}.zip", BEFORE, MANY, 0)
+    before = WORK / f"{stamp}-before"
+    found: dict[str, list[dict[str, Any]]] = {"learned before": [trained(FIRST, many, before, 0)]}
+    found |= {way: [] for way in WAYS}
     for seed in range(given.seeds):
-        before = WORK / f"{stamp}-before-{seed}"
-        found["learned before"].append(trained((NETWORK, *FIRST), many, before, seed))
         few = subset(given.data, WORK / f"after-{IMAGES}-{seed}.zip", AFTER, IMAGES, seed)
         for way, arguments in WAYS.items():
             said = tuple(each.format(before=before) for each in arguments)
@@ -110,12 +112,12 @@ def main() -> int:
         seconds = (mean(each[name] for each in runs) for name in ("training", "seconds"))
         rows.append([way, *(f"{each:.1f}" for each in (*figures, *seconds))])
     result = here(given.threads, seeds=given.seeds, network=NETWORK, transfer=found)
-    tested = f"{found['from scratch'][0]['count']:,} test images"
+    tested = f"{found[SCRATCH[0]][0]['count']:,} test images"
     text = f"{len(AFTER)} classes, {IMAGES} training images each, {tested}, {given.seeds} seeds."
     write("transfer", result, f"{heading('Transfer', result)}\n\n{text}\n\n{aligned(rows)}")
-    scratch = mean(each["accuracy"] for each in found["from scratch"])
-    ways = (mean(each["accuracy"] for each in found[way]) for way in list(WAYS)[1:])
-    return 0 if all(each - scratch >= BAR for each in ways) else 1
+    means = {way: mean(each["accuracy"] for each in found[way]) for way in WAYS}
+    scratch = max(means[way] for way in SCRATCH)
+    return 0 if all(means[way] - scratch >= BAR for way in WAYS if way not in SCRATCH) else 1
 
 
 if __name__ == "__main__":
