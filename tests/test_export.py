@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -23,9 +24,9 @@ from striate.recipes import Recipe
 from striate.runs import Run
 from striate.session import begin
 from striate.ship import formats, open_predictor
-from striate.ship.export import export, export_int8
-from striate.ship.formats import FORMATS, read_safetensors
-from striate.ship.model import of_run
+from striate.ship.export import Difference, difference, export, export_int8
+from striate.ship.formats import FORMATS, answer_of, read_safetensors
+from striate.ship.model import Whole, of_run
 from striate.ship.onnx_file import read_onnx
 
 NETWORK = "[8x8x3] conv3-4 bn relu maxpool2 concat(conv3-4 bn relu | id) fc-5 softmax"
@@ -173,6 +174,19 @@ def test_names_of_every_sort_come_through(tmp_path: Path) -> None:
     assert tuple(space["CLASSES"]) == classes
     made = export(model, "python", tmp_path / "my model.v2.py").paths[0]
     assert "    python 'my model.v2.py' photo.jpg" in made.read_text("utf-8")
+
+
+def test_what_rounding_makes_of_the_model_itself_is_allowed_for() -> None:
+    """Of 56 layers without shortcuts float32 may differ from float64 by more than 1e-4."""
+    assert Difference(4, 0.0, 9e-5, 0.0).small and not Difference(4, 0.0, 2e-4, 0.0).small
+    assert Difference(4, 0.0, 2e-4, 1e-4).small and not Difference(4, 0.0, 5e-4, 1e-4).small
+    assert not Difference(4, 0.0, 0.02, 0.1).small  # then nothing can be said
+    assert not Difference(4, 2e-3, 0.0, 0.1).small
+    for wrong in (Difference(4, 0.0, math.nan, math.nan), Difference(4, math.nan, 0.0, 0.0)):
+        assert not wrong.small
+    own = answer_of(Whole(MODEL))
+    found = difference(MODEL, own, (1, 3))
+    assert found.score == 0 < found.rounding < 1e-5
 
 
 def test_in_eight_bits(run: Run, tmp_path: Path) -> None:

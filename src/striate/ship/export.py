@@ -30,6 +30,7 @@ BATCHES = (1, 3)  # images at a time, to see that any number is taken
 PROBABILITY = 1e-3  # how far a probability may be off
 SCORE = 1e-4  # ... and a score, in parts of the largest
 ROUNDING = 4  # ... or so many times what the model's own rounding makes of it
+MEANINGLESS = 1e-2  # ... and never this much: where rounding makes more, nothing can be compared
 
 
 class Difference(NamedTuple):
@@ -51,7 +52,7 @@ class Difference(NamedTuple):
     @property
     def small(self) -> bool:
         """Whether rounding explains it; not where something is not finite."""
-        allowed = max(SCORE, ROUNDING * self.rounding)
+        allowed = min(max(SCORE, ROUNDING * self.rounding), MEANINGLESS)
         return self.probability <= PROBABILITY and self.score <= allowed
 
 
@@ -88,7 +89,8 @@ def export(model: Model, to: str, out: Path, *, tell: Tell = silent) -> Exported
         if not found.small:
             raise RunError(
                 f"{to} answers otherwise than the model, by {found.probability:.1g} of a "
-                f"probability and {found.score:.1g} of the largest score: nothing was written"
+                f"probability and {found.score:.1g} of the largest score, where its own rounding "
+                f"makes {found.rounding:.1g}: nothing was written"
             )
         tell(f"comparing {to}", 2, 2)
         return Exported(settled(new, out), found)
