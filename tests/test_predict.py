@@ -281,6 +281,25 @@ def test_the_command_says_the_classes_of_files_and_passes_bad_ones_over(
     assert "2 images passed over" in err and "Traceback" not in err
 
 
+def test_images_that_a_table_names_and_nobody_finds_are_said(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(f"path,label\n{folder}/red/1.jpg,red\n{folder}/none.jpg,red\n")
+    words = [str(run.path), str(table), "--format", "json", "--engine", "exact"]
+    code, out, err = called(words, capsys)
+    red, none = sorted(lines(out), key=lambda each: "error" in each)
+    assert code == 3 and "1 image passed over" in err
+    assert red["image"] == f"{folder}/red/1.jpg" and none["image"] == f"{folder}/none.jpg"
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt2", ".py"])
+def test_other_files_of_models_are_told_from_damaged_ones(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"m{ending}").write_bytes(b"x")
+    with pytest.raises(StriateError, match="neither a run nor an ONNX file"):
+        open_predictor(tmp_path / f"m{ending}")
+
+
 def test_one_image_through_a_pipe(
     run: Run,
     folder: Path,

@@ -783,6 +783,7 @@ def test_command(here: Path, python: Run) -> None:
         ("mymodels:broken", "mymodels:broken cannot be made: no luck"),
         ("mymodels:number", "mymodels:number cannot be made: 'int' object is not callable"),
         ("nomodule:x", "nomodule is not here"),
+        ("mymodels.py:small", "a module is named without its ending, mymodels:NAME"),
         ("mymodels:small --input 2x2x3", "does not run on images of 2x2x3"),
         ("mymodels:small --input abc", "'abc' is no volume"),
         ("mymodels:small --pretrained", "timm and torchvision alone"),

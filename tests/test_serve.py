@@ -229,6 +229,7 @@ def test_addresses_and_methods_that_there_are_not(server: Served) -> None:
     assert (status, told["hint"]) == (404, "did you mean /predict?")
     status, headers, told = server.get("/predict")
     assert (status, headers["allow"]) == (405, "POST") and "GET" in told["error"]
+    assert told["hint"] == "it takes POST"
 
 
 def test_what_fails_here_is_no_fault_of_the_asker(

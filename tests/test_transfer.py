@@ -23,6 +23,8 @@ from striate.recipes import Recipe
 from striate.records import Saved, Stepped, Transferred, Warned
 from striate.runs import Run, open_run
 from striate.session import Session, begin, resume
+from striate.ship.export import export
+from striate.ship.model import of_run
 from striate.state import initial
 from striate.transfer import Known, fitted, known, network_of, preparation_for
 
@@ -275,6 +277,20 @@ def test_a_file_of_a_run_brings_the_runs_network(before: Path, tmp_path: Path) -
     alone = shutil.copy(before / "weights.safetensors", tmp_path / "alone.safetensors")
     with pytest.raises(RunError, match="does not say of which network its weights are"):
         network_of(known(str(alone)))
+
+
+def test_an_exported_file_says_its_network_and_how_images_are_prepared(
+    before: Path, tmp_path: Path
+) -> None:
+    run = open_run(before)
+    made = export(of_run(run), "safetensors", tmp_path / "m.safetensors")
+    found = known(str(made.paths[0]))
+    assert (found.network, found.classes) == (run.network, run.classes)
+    assert found.preparation == run.preparation
+    for name, each in run.model().state_dict().items():
+        assert torch.equal(found.weights[name], each)
+    with pytest.raises(RunError, match=r"is an ONNX file: `striate recover"):
+        known(str(export(of_run(run), "onnx", tmp_path / "m.onnx").paths[0]))
 
 
 @pytest.mark.parametrize("source", ["nowhere", "nowhere.safetensors"])

@@ -29,7 +29,7 @@ FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors", "pyt
     "--out",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="By default the run's name here, with the format's ending.",
+    help="By default the run's name here, -int8 if it is that, and the format's ending.",
 )
 @click.option("--int8", is_flag=True, help="ONNX alone: compute in whole numbers of eight bits.")
 def command(run: str, to: str, out: Path | None, int8: bool) -> None:
@@ -48,7 +48,7 @@ def command(run: str, to: str, out: Path | None, int8: bool) -> None:
         raise click.UsageError("--int8 is of ONNX files: say --to onnx")
     opened = open_run(run)
     model = of_run(opened)
-    out = out or Path(f"{model.name}{FORMATS[to]}")
+    out = out or Path(f"{model.name}{'-int8' if int8 else ''}{FORMATS[to]}")
     check_name(out, to)  # before images are read
     with working(Console(stderr=True)) as tell:
         if int8:

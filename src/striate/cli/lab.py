@@ -47,5 +47,5 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     if not is_run(net):  # a mistake is told before there is an address
         read(net)
         recipes.read(options["recipe"] or "lab").with_settings(settings)
-    wanted = Wanted(net, data, options["recipe"] or "lab", settings)
+    wanted = Wanted(net, data, options["recipe"] or "lab", settings, ours=not nets)
     serve(wanted, port=options["port"], browser=not options["no_browser"])

@@ -67,6 +67,7 @@ def begun(
     from striate import recipes
     from striate.compute import choose
     from striate.data import load
+    from striate.data.preparation import require_classes
     from striate.draw.progress import working
     from striate.network import read
     from striate.probe import fastest
@@ -94,6 +95,7 @@ def begun(
     if start:
         network = fitted(network, splits.train.classes)
         compute = choose(network, share, **_wanted(options))
+    require_classes(network, splits.source, splits.train.classes)  # now, not after the probe
     with memory_explained(network, recipe.batch):
         if ranks.world == 1:
             with working(console) as tell:

@@ -91,7 +91,10 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
     unreadable: list[Unreadable] = []
     stamps = []
     for source in sources:
-        found, reader = _piped(given) if source == STANDARD_INPUT else _contents(at_home(source))
+        found, reader, passed = (
+            (*_piped(given), ()) if source == STANDARD_INPUT else _contents(at_home(source))
+        )
+        unreadable += passed
         kept = []
         for each in found:
             if each.refused or each.size > LARGEST:
@@ -107,19 +110,20 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
     return Loose(tuple(entries), Readers(tuple(readers)), tuple(unreadable), tuple(stamps))
 
 
-def _contents(path: Path) -> tuple[Iterable[Found], Reader]:
+def _contents(path: Path) -> tuple[Iterable[Found], Reader, tuple[Unreadable, ...]]:
     if path.is_dir():
         walked, reader = folder.contents(path)
-        return _images(walked), reader
+        return _images(walked), reader, ()
     if not path.exists():
         raise DataError(f"there is nothing at {path}")
     if manifest.is_manifest(path):
         listing = manifest.listing(str(path), path)
-        return [Found(each.path, each.size) for each in listing.entries], listing.reader
+        found = [Found(each.path, each.size) for each in listing.entries]
+        return found, listing.reader, listing.unreadable
     if extension(path.name) not in EXTENSIONS and _is_archive(path):
         members, archive = archives.contents(path)
-        return _images(members), archive
-    return [_file(str(path))], FolderReader("")
+        return _images(members), archive, ()
+    return [_file(str(path))], FolderReader(""), ()
 
 
 def _is_archive(path: Path) -> bool:

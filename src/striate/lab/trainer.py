@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import StriateError
-from striate.lab.outbox import Outbox
+from striate.lab.outbox import Outbox, Outlet
 
 if TYPE_CHECKING:
     from striate.lab.following import Following
@@ -29,12 +29,14 @@ class Wanted:
         data: the images' source; of a run it is the run's own.
         recipe: a name or a path.
         settings: of the recipe, as a person types them.
+        ours: whether nobody chose the network: its last layer is as wide as there are classes.
     """
 
     net: str
     data: str
     recipe: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    ours: bool = False
 
 
 OFTEN = 1.0  # seconds from one look at a run that is followed to the next
@@ -108,7 +110,7 @@ class Trainer:
 
 
 def opened(
-    wanted: Wanted, outbox: Outbox, questions: Outbox
+    wanted: Wanted, outbox: Outlet, questions: Outlet
 ) -> tuple[Workbench, Telling, Following | None]:
     """What is wanted, loaded, and the run that is followed if it is one.
 
@@ -141,6 +143,8 @@ def opened(
         validation=recipe.validation,
         tell=tell,
     )
+    if wanted.ours:
+        network = network.with_classes(len(splits.train.classes))
     bench = Workbench(begun("main", network, recipe, splits))
     return bench, Telling(bench, outbox, questions), None
 

@@ -117,9 +117,10 @@ def _imported(module: str, package: str) -> Any:
     except ModuleNotFoundError as reason:
         root = package.split(".")[0]
         if reason.name and reason.name.split(".")[0] == root:
-            raise StriateError(
-                f"{package} is not here: pip install {root}, or mind the spelling"
-            ) from None
+            hint = f"pip install {root}, or mind the spelling"
+            if package.endswith(".py"):
+                hint = f"a module is named without its ending, {package.removesuffix('.py')}:NAME"
+            raise StriateError(f"{package} is not here: {hint}") from None
         raise StriateError(f"{package} cannot be imported: {reason}") from reason
     except Exception as reason:
         raise StriateError(

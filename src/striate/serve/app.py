@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -228,7 +229,7 @@ async def _unknown(request: Request, reason: Exception) -> Response:
     assert isinstance(reason, HTTPException)
     path = request.url.path[:100]
     if reason.status_code == 405:
-        allowed = (reason.headers or {}).get("allow", "")
+        allowed = Headers(reason.headers).get("allow", "")
         error, hint = f"{path} does not take {request.method[:20]}", f"it takes {allowed}"
     else:
         known = ["/", "/predict", "/health", "/ready", "/metrics", "/openapi.json"]

@@ -27,6 +27,7 @@ from striate.records import Score
 from striate.runs import Run
 from striate.ship.about import DECODED, RESIZED
 from striate.storage import write
+from striate.transfer.hub import HUB
 
 MOST_CLASSES = 100  # that are listed
 # As model hubs read it.
@@ -105,6 +106,11 @@ def _parts(run: Run, pictures: tuple[str, ...]) -> Iterator[str]:
     yield from ("", "## Images", "")
     yield from _images(run)
     yield from ("", "## Training", "")
+    if origin := run.origin:
+        hub = origin.source.startswith(HUB)
+        source = origin.source if hub else Path(origin.source).name
+        yield f"It began with the weights of {_code(source)}; {line(str(origin))}."
+        yield from ("", f"SHA-256 of those weights: `{origin.sha256}`.", "")
     title = f"{line(recipe.title)}. " if recipe.title else ""
     yield f"{title}The recipe:"
     yield from (

@@ -30,6 +30,7 @@ Pixels = NDArray[np.uint8]
 Answer = Callable[[Sequence[Pixels]], list[Answers]]
 """Batches of pixels to what is said of each."""
 
+EXPORTED = "model"  # in what a safetensors file says: the network and the preparation
 MEAN_IMAGE = "preparation.mean_image"  # among the tensors of a safetensors file
 SLOWEST = 600  # seconds that a process may take to answer
 
@@ -104,7 +105,7 @@ def _write_safetensors(model: Model, path: Path) -> None:
     tensors = dict(model.module.state_dict())
     if (image := model.preparation.mean_image) is not None:
         tensors[MEAN_IMAGE] = torch.from_numpy(image)
-    write_tensors(path, tensors, {"model": written(model)})
+    write_tensors(path, tensors, {EXPORTED: written(model)})
 
 
 def _answer_safetensors(path: Path) -> Answer:
@@ -119,9 +120,9 @@ def read_safetensors(path: Path) -> Model:
         RunError: it is none, or is damaged.
     """
     tensors, said = read_tensors(path)
-    if "model" not in said:
+    if EXPORTED not in said:
         raise RunError(f"{path} was not written by striate export: it names no network")
-    about = understood(said["model"], str(path))
+    about = understood(said[EXPORTED], str(path))
     network = Network.parse(about.network, str(path))
     mean_image = tensors.pop(MEAN_IMAGE, None)
     preparation = about.preparation(network, None if mean_image is None else mean_image.numpy())
@@ -140,7 +141,7 @@ def _write_python(model: Model, path: Path) -> None:
     beside = path.with_suffix(BESIDE)
     source = to_python(model, beside.name)
     write(path, source.text.encode("utf-8", "replace"))
-    write_tensors(beside, source.tensors, {"model": written(model)})
+    write_tensors(beside, source.tensors, {EXPORTED: written(model)})
 
 
 def _answer_python(path: Path) -> Answer:

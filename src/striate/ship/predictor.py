@@ -22,6 +22,7 @@ from striate.ship.choice import Subject, choose
 from striate.ship.engines import installed, require
 from striate.ship.model import Infer, Model, of_run
 
+OTHERS = (".pt", ".pt2", ".pth", ".py", ".safetensors")  # what models come in, too
 EXACT = "exact"  # PyTorch in float32, layer by layer: what other ways are compared with
 
 
@@ -130,6 +131,11 @@ def _is_onnx(path: Path) -> bool:
 
 
 def _of_onnx(path: Path) -> Subject:
+    if path.suffix.lower() in OTHERS:
+        raise StriateError(
+            f"{path} is neither a run nor an ONNX file: name the run that it was exported from, or "
+            "`striate export RUN --to onnx`"
+        )
     require("onnxruntime")
     from hashlib import sha256
 

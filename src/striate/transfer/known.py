@@ -16,6 +16,7 @@ from striate.errors import RunError
 from striate.layers.volume import Volume
 from striate.network import Network
 from striate.runs import lasting, open_run
+from striate.ship.formats import EXPORTED, read_safetensors
 from striate.storage import read_tensors
 from striate.transfer.hub import HUB, fetched
 from striate.transfer.published import published
@@ -77,8 +78,12 @@ def known(source: str, *, tell: Tell = silent) -> Known:
 def _of_file(path: Path, name: str) -> Known:
     if (path.parent / "run.json").is_file():
         return _of_run(path, str(path.resolve()))
-    weights, sha256 = _read(path, name)
+    weights, about, sha256 = _read(path, name)
     source = str(path.resolve())
+    if EXPORTED in about:
+        model = read_safetensors(path)
+        own = model.module.state_dict()
+        return Known(source, own, sha256, model.network, model.classes, model.preparation)
     found = published(weights)
     if found is None:
         return Known(source, weights, sha256)
@@ -93,12 +98,12 @@ def _prepared(mean: tuple[float, ...], deviation: tuple[float, ...]) -> Preparat
 
 def _of_run(path: Path, source: str) -> Known:
     run = open_run(path.parent)
-    weights, sha256 = _read(path, str(path))
+    weights, _, sha256 = _read(path, str(path))
     return Known(source, weights, sha256, run.network, run.classes, run.preparation)
 
 
-def _read(path: Path, name: str) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a file, all finite, and its sum."""
+def _read(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str], str]:
+    """The tensors of a file, all finite, what it says of them, and its sum."""
     try:
         with path.open("rb") as file:
             begins = file.read(8 + len(HEADER))
@@ -106,16 +111,21 @@ def _read(path: Path, name: str) -> tuple[dict[str, Tensor], str]:
             sha256 = file_digest(file, "sha256").hexdigest()
     except OSError as reason:
         raise RunError(f"{name} cannot be read: {reason.strerror}") from None
+    if path.suffix.lower() == ".onnx":
+        raise RunError(
+            f"{name} is an ONNX file: `striate recover {name} --out NET --weights FILE` writes its "
+            "network and its weights"
+        )
     if begins.startswith(PICKLES) and begins[8:] != HEADER:
         raise RunError(
             f"{name} is a pickle or an archive of one, which could run code when it is read: "
             "striate reads safetensors alone"
         )
-    tensors, _ = read_tensors(path)
+    tensors, about = read_tensors(path)
     for tensor, values in tensors.items():
         if values.is_floating_point() and not _wide(values).isfinite().all():
             raise RunError(f"{name}: {tensor} holds values that are not finite")
-    return tensors, sha256
+    return tensors, about, sha256
 
 
 def _wide(values: Tensor) -> Tensor:
