@@ -119,13 +119,15 @@ def choose(subject: Subject, engine: str, threads: int, tell: Tell) -> Chosen:
         said = "; ".join(f"{way}: {reason}" for way, reason in wrong.items())
         reasons = said or f"{engine} takes no ONNX files"
         raise StriateError(f"{subject.name} cannot be computed here: {reasons}")
-    if not remembered and quiet():
+    lasts = quiet()
+    if not remembered and lasts:
         _keep(kept, {str(way): rates.get(way, 0.0) for way in found})
     way, infer, off = best
     words = f"{way}, {threads} thread{'s' * (threads > 1)}"
     if len(found) > 1:
         seconds = perf_counter() - began
         probe = f"the fastest of {len(rates)} ways in a probe of {seconds:.1f} s"
+        probe += "" if lasts else " beside other programs: the next time it is measured anew"
         words += f", {'as measured before' if remembered else probe}"
     return Chosen(way, infer, f"{words}; probabilities within {off:.1g} of float32")
 
