@@ -16,6 +16,7 @@ import pytest
 import torch
 import toy
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from shipped import model_of
 
 from striate.compute import Compute
@@ -103,7 +104,6 @@ def test_the_python_file_classifies_images_and_knows_no_striate(
     written: dict[str, Path], tmp_path: Path
 ) -> None:
     """Run as a person runs it, from another folder."""
-    from PIL import Image
 
     Image.fromarray(np.full((30, 20, 3), 200, np.uint8)).save(tmp_path / "grey.png")
     done = subprocess.run(
@@ -174,6 +174,23 @@ def test_names_of_every_sort_come_through(tmp_path: Path) -> None:
     assert tuple(space["CLASSES"]) == classes
     made = export(model, "python", tmp_path / "my model.v2.py").paths[0]
     assert "    python 'my model.v2.py' photo.jpg" in made.read_text("utf-8")
+
+
+def test_the_python_file_passes_over_what_is_no_image(tmp_path: Path) -> None:
+    made = export(MODEL, "python", tmp_path / "m.py").paths
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+
+    def ran(*files: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "m.py", *files]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    done = ran("none.png", "bad.png", "red.png")
+    assert done.returncode == 1 and done.stdout.startswith("red.png: class ")
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["none.png", "bad.png"]
+    assert ran("red.png").returncode == 0 and "usage" in ran().stderr
+    made[1].unlink()
+    assert "belongs beside this file" in ran("red.png").stderr
 
 
 def test_what_rounding_makes_of_the_model_itself_is_allowed_for() -> None:
