@@ -35,10 +35,11 @@ FLOORS = [
     ["network", "origin"],
     ["account", "pattern", "zoo", "recipes", "records", "codes", "pretrained"],
     ["modules"],
+    ["containers"],
     ["initialise", "kinds"],
     ["build", "data", "foreign"],
     ["fast"],
-    ["compute", "ranks", "rules", "schedules", "whitening", "freezing"],
+    ["compute", "ranks", "average", "rules", "schedules", "whitening", "freezing"],
     ["evaluate", "see"],
     ["state"],
     ["diagnosis", "features", "losses"],
@@ -62,6 +63,7 @@ FLOORS = [
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITH_TORCH = {
+    *("average", "containers"),
     *("modules", "initialise", "kinds", "build", "data", "compute", "ranks", "rules", "whitening"),
     *("fast", "probe", "ship", "timing"),
     *("evaluate", "see", "gallery", "lab", "state", "diagnosis", "losses", "train"),
@@ -69,7 +71,11 @@ WITH_TORCH = {
     *("features", "freezing", "transfer", "recover"),
 }
 # A method that ends in a room above imports it when it is called: network.table(), .build().
-UPWARDS = {"network": {"account", "draw", "build", "zoo", "recover"}, "runs": {"lab"}}
+UPWARDS = {
+    "network": {"account", "draw", "build", "zoo", "recover"},
+    "runs": {"lab"},
+    "transfer": {"ship"},  # files that are exported are read where they are written
+}
 
 
 # -- names

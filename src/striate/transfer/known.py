@@ -16,7 +16,6 @@ from striate.errors import RunError
 from striate.layers.volume import Volume
 from striate.network import Network
 from striate.runs import lasting, open_run
-from striate.ship.formats import EXPORTED, read_safetensors
 from striate.storage import read_tensors
 from striate.transfer.hub import HUB, fetched
 from striate.transfer.published import published
@@ -76,6 +75,8 @@ def known(source: str, *, tell: Tell = silent) -> Known:
 
 
 def _of_file(path: Path, name: str) -> Known:
+    from striate.ship.formats import EXPORTED, read_safetensors  # the room above wrote such files
+
     if (path.parent / "run.json").is_file():
         return _of_run(path, str(path.resolve()))
     weights, about, sha256 = _read(path, name)
