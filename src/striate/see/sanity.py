@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from striate.see.copies import copied
@@ -37,5 +36,7 @@ def randomised(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module
 
 def likeness(first: Tensor, second: Tensor) -> float:
     """Spearman's rank correlation of two pictures' absolute values, from -1 to 1 (section 4)."""
+    from scipy.stats import spearmanr  # takes most of a second
+
     found = spearmanr(first.abs().flatten().cpu().numpy(), second.abs().flatten().cpu().numpy())
     return float(found.statistic)
