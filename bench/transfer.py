@@ -3,10 +3,10 @@
     python bench/transfer.py --data ../shared/data/cifar10-jpeg.zip [--seeds 5] [--before RUN]
 
 The zoo's `speed` learns airplane to deer from all of their images, once. From its weights, dog to
-truck are learned from 50 images a class, another 50 with each seed: the whole network at a quarter
-of the rates, and a new last layer alone on frozen features (recipe head). Beside them the same
-network from scratch, by the same recipe and as many epochs. All are scored once, on the 5,000 test
-images of the five classes. Each run is `striate train` as a person says it; runs stay in
+truck are learned from 50 images a class, another 50 with each seed: the whole network at 0.29 of
+the rates but the head's, and a new last layer alone on frozen features (recipe head). Beside them
+the same network from scratch, by the same recipe and as many epochs. All are scored once, on the
+5,000 test images of the five classes. Each run is `striate train` as a person says it; runs stay in
 build/transfer. The bar: fine-tuning at least 5 points of accuracy above scratch.
 """
 

@@ -28,6 +28,8 @@ from striate.disk import at_home
 from striate.errors import DataError
 
 STANDARD_INPUT = "-"
+Contents = tuple[Iterable[Found], Reader, tuple[Unreadable, ...]]
+"""The files of a source, what reads them, and what it names and nobody finds."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,8 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
     unreadable: list[Unreadable] = []
     stamps = []
     for source in sources:
-        found, reader, passed = (
-            (*_piped(given), ()) if source == STANDARD_INPUT else _contents(at_home(source))
-        )
+        piped = source == STANDARD_INPUT
+        found, reader, passed = _piped(given) if piped else _contents(at_home(source))
         unreadable += passed
         kept = []
         for each in found:
@@ -110,7 +111,7 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
     return Loose(tuple(entries), Readers(tuple(readers)), tuple(unreadable), tuple(stamps))
 
 
-def _contents(path: Path) -> tuple[Iterable[Found], Reader, tuple[Unreadable, ...]]:
+def _contents(path: Path) -> Contents:
     if path.is_dir():
         walked, reader = folder.contents(path)
         return _images(walked), reader, ()
@@ -145,10 +146,10 @@ def _images(found: Iterable[Found]) -> list[Found]:
     return sorted(kept, key=lambda each: natural(each.path))
 
 
-def _piped(given: bytes) -> tuple[list[Found], Reader]:
+def _piped(given: bytes) -> Contents:
     try:
         with opened(given):
-            return [Found(STANDARD_INPUT, len(given))], Content(given)
+            return [Found(STANDARD_INPUT, len(given))], Content(given), ()
     except DataError:
         pass  # then it is a list
     try:
@@ -159,7 +160,7 @@ def _piped(given: bytes) -> tuple[list[Found], Reader]:
     paths = [line for line in lines if line.strip()]
     if not paths:
         raise DataError("standard input is empty: it takes one image, or paths, one a line")
-    return [_file(path) for path in paths], FolderReader("")
+    return [_file(path) for path in paths], FolderReader(""), ()
 
 
 def _file(path: str) -> Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -122,14 +122,28 @@ def read_safetensors(path: Path) -> Model:
     tensors, said = read_tensors(path)
     if EXPORTED not in said:
         raise RunError(f"{path} was not written by striate export: it names no network")
-    about = understood(said[EXPORTED], str(path))
-    network = Network.parse(about.network, str(path))
-    mean_image = tensors.pop(MEAN_IMAGE, None)
+    return model_from(tensors, said[EXPORTED], str(path))
+
+
+def model_from(tensors: Mapping[str, torch.Tensor], said: str, path: str) -> Model:
+    """The model of such a file's tensors.
+
+    Args:
+        said: what its metadata have under EXPORTED.
+        path: how an error names the file.
+
+    Raises:
+        StriateError: they do not belong together.
+    """
+    about = understood(said, path)
+    network = Network.parse(about.network, path)
+    weights = {name: each for name, each in tensors.items() if name != MEAN_IMAGE}
+    mean_image = tensors.get(MEAN_IMAGE)
     preparation = about.preparation(network, None if mean_image is None else mean_image.numpy())
     with torch.random.fork_rng(devices=[]):
         module = network.build()
     try:
-        module.load_state_dict(tensors)
+        module.load_state_dict(weights)
     except RuntimeError as reason:
         raise RunError(f"{path} is of another network: {' '.join(str(reason).split())}") from None
     return Model(about.name, network, module.eval(), preparation, about.classes, about.volume)

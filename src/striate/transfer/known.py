@@ -75,14 +75,14 @@ def known(source: str, *, tell: Tell = silent) -> Known:
 
 
 def _of_file(path: Path, name: str) -> Known:
-    from striate.ship.formats import EXPORTED, read_safetensors  # the room above wrote such files
+    from striate.ship.formats import EXPORTED, model_from  # the room above wrote such files
 
     if (path.parent / "run.json").is_file():
         return _of_run(path, str(path.resolve()))
     weights, about, sha256 = _read(path, name)
     source = str(path.resolve())
     if EXPORTED in about:
-        model = read_safetensors(path)
+        model = model_from(weights, about[EXPORTED], name)
         own = model.module.state_dict()
         return Known(source, own, sha256, model.network, model.classes, model.preparation)
     found = published(weights)
