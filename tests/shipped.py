@@ -13,6 +13,7 @@ from striate.network import Network, read
 from striate.ship.model import Model
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+CHAOS = 1000  # layers of normalisation, from which on weights by chance make noise of rounding
 
 
 def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False) -> Model:
@@ -36,6 +37,8 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
             if isinstance(each, nn.LayerNorm | nn.GroupNorm | LayerScale):
                 each.weight.data.uniform_(0.8, 1.25)
         shaken = min(1.0, 20 / max(1, len(norms)))
+        if len(norms) > CHAOS:
+            _calm(module)
         momenta = [each.momentum for each in norms]
         for each in norms:
             each.momentum = None  # what it has seen is then the mean over the batches: of one
@@ -50,7 +53,7 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
             each.running_var *= torch.empty(each.num_features).uniform_(0.8, 1.25) ** shaken
             each.running_var.clamp_(min=0.01)  # of channels that never change rounding is blown up
             if each.weight is not None:
-                each.weight.data.uniform_(0.8, 1.25).pow_(shaken)
+                each.weight.data *= torch.empty(each.num_features).uniform_(0.8, 1.25) ** shaken
     input = network.input
     means = np.linspace(0.3, 0.6, input.depth).tolist()
     deviations = np.linspace(0.2, 0.3, input.depth).tolist()
@@ -59,3 +62,20 @@ def model_of(source: str | Network, *, border: int = 0, mean_image: bool = False
     classes = tuple(f"class {number}" for number in range(network.output.depth))
     volume = Volume(input.height + border, input.width + border, input.depth)
     return Model(network.name or "mine", network, module.eval(), preparation, classes, volume)
+
+
+def _calm(module: nn.Module) -> None:
+    """Shortcuts that pass on what they get, and small branches, as training leaves them.
+
+    Responses of a branch shrink with depth (He et al. 2015, figure 7).
+    """
+    passes = False
+    for each in module.modules():
+        if isinstance(each, nn.Conv2d):
+            passes = each.kernel_size == (1, 1) and each.in_channels == each.out_channels
+            if passes:
+                nn.init.dirac_(each.weight)
+        elif isinstance(each, NORMS) and passes:
+            each.bias.data += 2  # most of it is above 0, and so passes the ReLU behind
+        elif isinstance(each, NORMS):
+            each.weight.data.fill_(0.2)
