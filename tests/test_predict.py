@@ -293,6 +293,21 @@ def test_images_that_a_table_names_and_nobody_finds_are_said(
     assert red["image"] == f"{folder}/red/1.jpg" and none["image"] == f"{folder}/none.jpg"
 
 
+def test_a_table_needs_no_labels_to_be_predicted(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its images come in its own order."""
+    table = tmp_path / "t.csv"
+    names = [f"{folder}/red/3.jpg", f"{folder}/blue/1.jpg", f"{folder}/red/1.jpg"]
+    table.write_text("\n".join(["path,size", *(f"{name},1" for name in names)]))
+    words = [str(run.path), str(table), "--format", "json", "--engine", "exact"]
+    code, out, _ = called(words, capsys)
+    assert code == 0 and [each["image"] for each in lines(out)] == names
+    table.write_text("image\na.png\n")
+    with pytest.raises(DataError, match="must name the column path; there is no path in image"):
+        called(words, capsys)
+
+
 @pytest.mark.parametrize("ending", [".safetensors", ".pt2", ".py"])
 def test_other_files_of_models_are_told_from_damaged_ones(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"m{ending}").write_bytes(b"x")
@@ -324,6 +339,8 @@ def test_forms(run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == 16 * 3 and [each["rank"] for each in rows[:3]] == ["1", "2", "3"]
     assert sum(float(each["probability"]) for each in rows[:3]) == pytest.approx(1, abs=1e-5)
+    code, _, err = called([*some, "--out", str(tmp_path / "said.xlsx")], capsys)
+    assert code == 2 and ".jsonl, .csv, .txt: say its form by --format" in err
     out = tmp_path / "said.jsonl"
     code, text, _ = called([*some, "--out", str(out)], capsys)
     said = lines(out.read_text())

@@ -144,3 +144,6 @@ def test_weights_of_another_network_are_told_from_damaged_ones(tmp_path: Path) -
 def test_what_is_no_run_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run folder: it holds no run\.json"):
         open_run(tmp_path)
+    (tmp_path / "m.onnx").write_bytes(b"x")
+    with pytest.raises(RunError, match=r"m\.onnx is a file: name the folder of a run"):
+        open_run(tmp_path / "m.onnx")

@@ -134,6 +134,14 @@ def test_another_network_takes_what_fits(before: Path, tmp_path: Path, net: str,
     assert said in str(transferred(session).origin)
 
 
+def test_a_network_that_takes_little_is_warned_of(before: Path, tmp_path: Path) -> None:
+    net = "[4x4x1] conv3-2 bn relu conv5-8 bn relu conv5-8 bn relu avgpool fc-3"
+    session = moved(tmp_path / "after", before, "dark", "grey", "bright", net=net)
+    assert any("of 17 tensors begin anew" in each for each in session.warnings), session.warnings
+    session = moved(tmp_path / "whole", before, "dark", "grey", "bright")
+    assert not session.warnings
+
+
 def test_weights_that_fit_nowhere_are_refused(before: Path, tmp_path: Path) -> None:
     """Also where the last layer alone would fit: nothing would have been learned before."""
     for net in ("[4x4x1] conv5-2 relu avgpool fc-3", "[4x4x1] conv5-4 relu avgpool fc-3"):
@@ -391,7 +399,15 @@ def test_the_command_says_what_it_took_and_chooses_a_recipe(striate: Striate) ->
         ([SMALL, "--data", "digits", "--freeze", "1", "freeze=2"], 2, "freeze is set twice"),
     ],
 )
-def test_a_mistake_is_said(striate: Striate, arguments: list[str], code: int, message: str) -> None:
+def test_a_mistake_is_said(
+    striate: Striate,
+    arguments: list[str],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before time goes into a probe."""
+    monkeypatch.setattr("striate.probe.fastest", lambda *_, **__: pytest.fail("it was probed"))
     said = striate("train", *arguments)
     assert said.code == code and message in said.err, said.err
     assert "Traceback" not in said.err and not Path("runs").exists()

@@ -215,6 +215,8 @@ def open_run(path: str | Path) -> Run:
         RunError: a file of it is missing or damaged; the message names it.
     """
     path = _found(path)
+    if path.is_file():
+        raise RunError(f"{path} is a file: name the folder of a run")
     if not (path / "run.json").is_file():
         raise RunError(f"{path} is not a run folder: it holds no run.json")
     file = "run.json"

@@ -16,6 +16,7 @@ from striate.data import Preparation, Splits, prepare
 from striate.data.tell import Tell, silent
 from striate.diagnosis import NotFinite
 from striate.errors import RunError
+from striate.freezing import frozen
 from striate.keeping import EVERY, keep, note, restore
 from striate.network import Network
 from striate.origin import some
@@ -112,6 +113,26 @@ class Session:
         return record
 
 
+def check(
+    network: Network,
+    splits: Splits,
+    recipe: Recipe,
+    *,
+    start: Known | None = None,
+    head: str | None = None,
+) -> None:
+    """Refuse what `begin` would: for those who have long work to do before it.
+
+    Raises:
+        RunError: the recipe cannot be followed, or none of the weights fit.
+    """
+    check_validation(recipe, splits)
+    model = network.build()
+    if start:
+        begin_with(start, model, network, splits.train.classes, head)
+    frozen(model, recipe)
+
+
 def begin(
     path: Path | None,
     network: Network,
@@ -147,6 +168,11 @@ def begin(
         transferred = Transferred(origin, _prepared(preparation, there is not None))
         if origin.other:
             warnings.append(f"these layers compute in another way there: {some(origin.other)}")
+        if origin.taken < origin.tensors / 2:
+            warnings.append(
+                f"{origin.tensors - origin.taken} of {origin.tensors} tensors begin anew: where "
+                "most do, the recipe default, whose rates are for drawn weights, trains better"
+            )
     state = State(compute.place(model), recipe)
     run = None
     if ranks.first:

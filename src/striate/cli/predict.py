@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "json", "csv")
 ENGINES = ("auto", "exact", "pytorch", "onnxruntime", "openvino")
-ENDINGS = {".json": "json", ".jsonl": "json", ".csv": "csv"}
+ENDINGS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".txt": "text", "": "text"}
 FEW = 40  # images whose predictions are one table
 MOST_NAMED = 20  # images passed over that are named
 SOME_BAD = 3  # the exit code
@@ -87,9 +87,12 @@ def command(
             raise click.UsageError(f"{out} is a folder: --shards N writes into one")
         if not out.parent.is_dir():
             raise click.UsageError(f"there is no folder {out.parent}")
-    if format is None:
-        usual = "json" if shards else "text"
-        format = ENDINGS.get(out.suffix.lower(), usual) if out and not shards else usual
+    if format is None and out and not shards:
+        if (ending := out.suffix.lower()) not in ENDINGS:
+            known = ", ".join(filter(None, ENDINGS))
+            raise click.UsageError(f"{out} ends in none of {known}: say its form by --format")
+        format = ENDINGS[ending]
+    format = format or ("json" if shards else "text")
     console = Console(stderr=True)
     given = sys.stdin.buffer.read() if STANDARD_INPUT in images else b""
     loose = gather(images, given)

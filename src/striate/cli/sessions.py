@@ -72,7 +72,7 @@ def begun(
     from striate.network import read
     from striate.probe import fastest
     from striate.runs import check_new
-    from striate.session import begin
+    from striate.session import begin, check
     from striate.transfer.begin import fitted, network_of
     from striate.transfer.known import known
 
@@ -95,8 +95,10 @@ def begun(
     if start:
         network = fitted(network, splits.train.classes)
         compute = choose(network, share, **_wanted(options))
-    require_classes(network, splits.source, splits.train.classes)  # now, not after the probe
+    # Now, not after the probe.
+    require_classes(network, splits.source, splits.train.classes)
     with memory_explained(network, recipe.batch):
+        check(network, splits, recipe, start=start, head=options["head"])
         if ranks.world == 1:
             with working(console) as tell:
                 compute = fastest(network, share, tell=tell, **_wanted(options))

@@ -28,8 +28,7 @@ from striate.disk import at_home
 from striate.errors import DataError
 
 STANDARD_INPUT = "-"
-Contents = tuple[Iterable[Found], Reader, tuple[Unreadable, ...]]
-"""The files of a source, what reads them, and what it names and nobody finds."""
+Contents = tuple[Iterable[Found], Reader]  # the files of a source, and what reads them
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,7 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
     stamps = []
     for source in sources:
         piped = source == STANDARD_INPUT
-        found, reader, passed = _piped(given) if piped else _contents(at_home(source))
-        unreadable += passed
+        found, reader = _piped(given) if piped else _contents(at_home(source))
         kept = []
         for each in found:
             if each.refused or each.size > LARGEST:
@@ -114,17 +112,15 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
 def _contents(path: Path) -> Contents:
     if path.is_dir():
         walked, reader = folder.contents(path)
-        return _images(walked), reader, ()
+        return _images(walked), reader
     if not path.exists():
         raise DataError(f"there is nothing at {path}")
     if manifest.is_manifest(path):
-        listing = manifest.listing(str(path), path)
-        found = [Found(each.path, each.size) for each in listing.entries]
-        return found, listing.reader, listing.unreadable
+        return manifest.files(path)
     if extension(path.name) not in EXTENSIONS and _is_archive(path):
         members, archive = archives.contents(path)
-        return _images(members), archive, ()
-    return [_file(str(path))], FolderReader(""), ()
+        return _images(members), archive
+    return [_file(str(path))], FolderReader("")
 
 
 def _is_archive(path: Path) -> bool:
@@ -149,7 +145,7 @@ def _images(found: Iterable[Found]) -> list[Found]:
 def _piped(given: bytes) -> Contents:
     try:
         with opened(given):
-            return [Found(STANDARD_INPUT, len(given))], Content(given), ()
+            return [Found(STANDARD_INPUT, len(given))], Content(given)
     except DataError:
         pass  # then it is a list
     try:
@@ -160,7 +156,7 @@ def _piped(given: bytes) -> Contents:
     paths = [line for line in lines if line.strip()]
     if not paths:
         raise DataError("standard input is empty: it takes one image, or paths, one a line")
-    return [_file(path) for path in paths], FolderReader(""), ()
+    return [_file(path) for path in paths], FolderReader("")
 
 
 def _file(path: str) -> Found:

@@ -40,9 +40,7 @@ def listing(source: str, path: Path) -> Listing:
         DataError: it cannot be read, or a row lacks its path, its label or its split.
     """
     reader = FolderReader(str(path.parent))
-    rows = list(_parquet(path) if path.suffix.lower() == ".parquet" else _csv(path))
-    if not rows:
-        raise DataError(f"{path} names no images")
+    rows = _rows(path, ("path", "label"))
     names = tuple(sorted({label for _, _, label, _ in rows}, key=natural))
     labels = {name: label for label, name in enumerate(names)}
     unreadable: list[Unreadable] = []
@@ -71,6 +69,16 @@ def listing(source: str, path: Path) -> Listing:
     return Listing(source, names, listed, reader, stamp(reader, found), tuple(unreadable))
 
 
+def files(path: Path) -> tuple[list[Found], FolderReader]:
+    """The files that a manifest names, in its order, whatever else it says of them.
+
+    Raises:
+        DataError: it cannot be read, or a row lacks its path.
+    """
+    reader = FolderReader(str(path.parent))
+    return [_found(reader, file) for _, file, _, _ in _rows(path, ("path",))], reader
+
+
 def _split(path: Path, number: int, split: str) -> str:
     if split and split.lower() not in SPLITS:
         hint = nearest(split, SPLITS)
@@ -89,21 +97,35 @@ def _found(reader: FolderReader, file: str) -> Found:
     return Found(file, about.st_size, changed(about), refused=refused)
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _rows(path: Path, needed: tuple[str, ...]) -> list[Row]:
+    """Its rows, none without the needed columns."""
+    read = _parquet if path.suffix.lower() == ".parquet" else _csv
+    rows = list(read(path, needed))
+    if not rows:
+        raise DataError(f"{path} names no images")
+    for number, *cells, _ in rows:
+        for name, cell in zip(COLUMNS, cells, strict=False):
+            if name in needed and not cell:
+                raise DataError(f"{path}, row {number}: it has no {name}")
+    return rows
+
+
+def _csv(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.reader(file, strict=True)
             header = [name.strip().lower() for name in next(table, [])]
             places = [header.index(name) if name in header else None for name in COLUMNS]
-            _require(path, header)
+            _require(path, header, needed)
             for row in table:
                 if row:
-                    yield _row(path, table.line_num, [_cell(row, place) for place in places])
+                    image, label, split = (_cell(row, place) for place in places)
+                    yield table.line_num, image, label, split
     except (OSError, UnicodeError, csv.Error) as reason:
         raise DataError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from None
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
@@ -112,31 +134,26 @@ def _parquet(path: Path) -> Iterator[Row]:
         ) from None
     try:
         header = parquet.read_schema(path).names
-        _require(path, header)
+        _require(path, header, needed)
         columns = [name for name in COLUMNS if name in header]
         table = parquet.read_table(path, columns=columns).to_pylist()
     except (OSError, ArrowException) as reason:
         raise DataError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from None
     for number, row in enumerate(table, start=1):
         cells = (row.get(name) for name in COLUMNS)
-        yield _row(path, number, ["" if cell is None else str(cell) for cell in cells])
+        image, label, split = ("" if cell is None else str(cell) for cell in cells)
+        yield number, image, label, split
 
 
-def _require(path: Path, header: list[str]) -> None:
-    for name in ("path", "label"):
+def _require(path: Path, header: list[str], needed: tuple[str, ...]) -> None:
+    wanted = "path, label and, if there are splits, split" if "label" in needed else "path"
+    for name in needed:
         if name not in header:
             raise DataError(
-                f"{path}: its first row must name the columns path, label and, if there are "
-                f"splits, split; there is no {name} in {', '.join(header)[:100] or 'it'}"
+                f"{path}: its first row must name the column{'s' * (len(needed) > 1)} {wanted}; "
+                f"there is no {name} in {', '.join(header)[:100] or 'it'}"
             )
 
 
 def _cell(row: list[str], place: int | None) -> str:
     return row[place].strip() if place is not None and place < len(row) else ""
-
-
-def _row(path: Path, number: int, cells: list[str]) -> Row:
-    file, label, split = cells
-    if not file or not label:
-        raise DataError(f"{path}, row {number}: it has no {'label' if file else 'path'}")
-    return number, file, label, split
