@@ -7,7 +7,7 @@ from itertools import count
 
 from striate.layers import Flatten, Layer, Volume
 from striate.recover.graph import Node, Weight, numbered
-from striate.recover.values import FLAT, SPATIAL, Constant, Unknown, Value
+from striate.recover.values import CHANNELS, FLAT, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 
 
@@ -66,13 +66,25 @@ class Notes:
         shape: tuple[int, ...] | None,
         images: int,
     ) -> Value:
-        """A node for what has no layer; what shape it has is all that is known of it."""
-        volume, flat = None, shape is not None and len(shape) == 2
-        if shape is not None and shape[:1] == (images,) and len(shape) in (2, 4):
-            volume = Volume(1, 1, shape[1]) if flat else Volume(shape[2], shape[3], shape[1])
+        """A node for what has no layer; what shape it has is all that is known of it.
+
+        A tensor of the shape of the volume that it comes from is one like it: nothing is known of
+        what stands where, so it may as well stand in that order.
+        """
+        met = list(met)
+        order, volume = SPATIAL, None
+        origin = next((each for value in met if (each := _volume(value))), None)
+        if shape is not None and shape[:1] == (images,):
+            if len(shape) == 2:
+                order, volume = FLAT, Volume(1, 1, shape[1])
+            elif origin and shape[1:] == origin.shape():
+                order, volume = origin.order, origin.volume
+            elif len(shape) == 4:
+                volume = Volume(shape[2], shape[3], shape[1])
         inputs = tuple(dict.fromkeys(each.node for each in met))
         node = Node(None, inputs, volume, path=self.path, said=said, used=used)
-        return Value(numbered(self.count, self.nodes, node), FLAT if flat else SPATIAL, volume)
+        origin = None if volume else origin
+        return Value(numbered(self.count, self.nodes, node), order, volume, origin=origin)
 
     def volume(self, node: int) -> Volume | None:
         return self.input if node == INPUT else self.nodes[node].volume
@@ -86,3 +98,9 @@ class Notes:
         if not value.spread:
             return value
         return self.spatial(self.add(Flatten(), [value])).ordered(FLAT)
+
+
+def _volume(value: Value) -> Value | None:
+    """The value, or the last volume that it comes from; none in whose order no layer gives one."""
+    found = value if value.volume else value.origin
+    return found if found and found.order in CHANNELS and not found.stretched else None

@@ -13,8 +13,10 @@ LAST = "NHWD"  # channels last, as layer normalisation wants it
 FLAT = "NK"  # all values in a row
 ROWS = "NL"  # all values in a row, as they lie with channels last
 LINE = "NDP"  # all positions in a row
+TOKENS = "NPD"  # ... and channels last, as attention wants them
 GROUPED = "NGCHW"  # the channels of each group together
 SHUFFLED = "NCGHW"
+CHANNELS = {SPATIAL: 1, FLAT: 1, LINE: 1, LAST: 3, TOKENS: 2}  # on which axis channels stand
 
 
 class Unknown(Exception):
@@ -54,6 +56,7 @@ class Value:
         volume: None where the tensor is no volume.
         groups: of its channels, in an order that has them.
         stretched: whether its one position stands for many.
+        origin: where the tensor is no volume, the last one that it comes from.
     """
 
     node: int
@@ -61,6 +64,7 @@ class Value:
     volume: Volume | None
     groups: int = 1
     stretched: bool = False
+    origin: Value | None = None
 
     @property
     def spread(self) -> bool:
@@ -95,9 +99,25 @@ class Value:
             FLAT: (height * width * depth,),
             ROWS: (height * width * depth,),
             LINE: (depth, height * width),
+            TOKENS: (height * width, depth),
             GROUPED: (self.groups, each, height, width),
             SHUFFLED: (each, self.groups, height, width),
         }[self.order]
+
+    def channels(self) -> tuple[int, ...]:
+        """The shape of a number for each channel; raises Unknown where they have no one axis."""
+        if self.volume is None or self.order not in CHANNELS:
+            raise Unknown
+        found = [1] * len(self.shape())
+        found[CHANNELS[self.order] - 1] = self.volume.depth
+        return tuple(found)
+
+    def against(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A constant's shape as it stands beside the tensor's, without its number of images."""
+        rank = len(self.shape())
+        while len(shape) > rank and shape[0] == 1:
+            shape = shape[1:]
+        return (1,) * (rank - len(shape)) + shape
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises Unknown where the tensor has not the shape that is expected of it."""

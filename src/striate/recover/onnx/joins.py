@@ -9,7 +9,7 @@ from striate import layers
 from striate.recover.graph import Weight
 from striate.recover.onnx.registry import named, number, pytorch
 from striate.recover.pytorch.registry import require
-from striate.recover.values import FLAT, LAST, SPATIAL, Constant, Unknown, Value
+from striate.recover.values import CHANNELS, SPATIAL, Constant, Unknown, Value
 
 if TYPE_CHECKING:
     from striate.recover.onnx.calls import Call
@@ -30,19 +30,18 @@ def _add(trace: OnnxTracer, call: Call, first: Any, *others: Any) -> Any:
 def _biased(trace: OnnxTracer, call: Call, input: Value, bias: Constant) -> Value:
     """A constant that is added is the bias of the layer right before, if that has none."""
     node = trace.nodes[input.node]
-    layer, volume = node.layer, input.met(SPATIAL, LAST, FLAT)
+    layer, volume = node.layer, input.met(*CHANNELS)
     require(trace.alone(input), len(call.inputs) == 2)
     if not isinstance(layer, layers.Conv | layers.Deconv | layers.FullyConnected):
         raise Unknown
     require(layer.bias == "no")
     own = trace.weight(bias)
-    shape = (1,) * (len(input.shape()) - len(bias.shape)) + bias.shape[-len(input.shape()) :]
-    channels = {SPATIAL: (volume.depth, 1, 1), LAST: (1, 1, volume.depth), FLAT: (volume.depth,)}
-    if bias.size == volume.depth and shape == channels[input.order]:
+    shape = input.against(bias.shape)
+    if shape == input.channels():
         said, weights = "yes", {**node.weights, "bias": Weight(own.name)}
     else:
         require(isinstance(layer, layers.Conv), input.order == SPATIAL)
-        require(shape == (1, *volume[:2]), bias.size == volume.height * volume.width)
+        require(shape == (1, *volume[:2]))
         said = "point"
         weights = {"conv.weight": node.weights["weight"], "point.bias": Weight(own.name)}
     used = node.used | {own.name}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate import layers
 from striate.recover.pytorch.registry import Operation, named, require, valuewise
-from striate.recover.values import FLAT, LAST, SPATIAL, Value
+from striate.recover.values import CHANNELS, Value
 
 if TYPE_CHECKING:
     from striate.recover.pytorch.tracing import Tracer
@@ -70,9 +70,7 @@ def _gelu(trace: Tracer, input: Value, approximate: str = "none") -> Value:
 def _softmax(
     trace: Tracer, input: Value, dim: int = -1, _stacklevel: int = 3, dtype: Any = None
 ) -> Value:
-    rank = input.rank
-    channels = {SPATIAL: 1, FLAT: 1, LAST: 3}.get(input.order)
-    require(dim % rank == channels, dtype is None)
+    require(dim % input.rank == CHANNELS.get(input.order), dtype is None)
     return valuewise(trace, layers.Softmax(), trace.in_a_row(input))
 
 

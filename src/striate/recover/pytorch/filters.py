@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from striate import layers
 from striate.layers import Pair
 from striate.recover.pytorch.registry import named
-from striate.recover.values import FLAT, LAST, SPATIAL, Constant, Value
+from striate.recover.values import FLAT, LAST, SPATIAL, TOKENS, Constant, Value
 from striate.recover.windows import conv_layer, deconv_layer, pair
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def _linear(trace: Tracer, input: Value, weight: Constant, bias: Constant | None
     """On channels that come last it is a convolution of 1x1."""
     said = "yes" if bias is not None else "no"
     weights = {"weight": weight, "bias": bias}
-    if input.order == LAST:
-        input.met(LAST)
+    if input.order in (LAST, TOKENS):
+        input.met(input.order)
         layer = layers.Conv(kernel=Pair(1, 1), filters=weight.shape[0], bias=said)
-        return trace.spatial(trace.add(layer, [input], weights)).ordered(LAST)
+        return trace.spatial(trace.add(layer, [input], weights)).ordered(input.order)
     input.met(FLAT)
     dense = layers.FullyConnected(units=weight.shape[0], bias=said)
     return trace.spatial(trace.add(dense, [input], weights)).ordered(FLAT)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate import layers
 from striate.recover.pytorch.registry import named, require, valuewise
-from striate.recover.values import FLAT, LAST, SPATIAL, Constant, Value
+from striate.recover.values import CHANNELS, Constant, Value
 
 if TYPE_CHECKING:
     from striate.recover.pytorch.tracing import Tracer
@@ -43,14 +43,9 @@ def _multiply(trace: Tracer, input: Any, other: Any) -> Value:
 
 
 def _by_channel(trace: Tracer, input: Value, factor: Constant) -> Value:
-    input.met(SPATIAL, LAST, FLAT)
     input = trace.in_a_row(input)
-    met = input.met(input.order)
-    channels = {SPATIAL: (met.depth, 1, 1), LAST: (met.depth,), FLAT: (met.depth,)}[input.order]
-    shape = factor.shape
-    while len(shape) > len(channels) and shape[0] == 1:
-        shape = shape[1:]
-    require(shape == channels)
+    input.met(*CHANNELS)
+    require(input.against(factor.shape) == input.channels())
     node = trace.add(layers.LayerScale(), [input], {"weight": factor})
     return trace.spatial(node).ordered(input.order)
 
@@ -66,9 +61,8 @@ def _concat(trace: Tracer, tensors: Any, dim: int = 0) -> Value:
     require(bool(tensors), all(isinstance(each, Value) for each in tensors))
     values = [trace.in_a_row(each) for each in tensors]
     order = values[0].order
-    channels = {SPATIAL: 1, FLAT: 1, LAST: 3}.get(order)
     require(all(each.order == order for each in values))
-    require(dim % values[0].rank == channels)
+    require(dim % values[0].rank == CHANNELS.get(order))
     volumes = [each.met(order) for each in values]
     if len(values) == 1:
         return values[0]

@@ -12,12 +12,14 @@ from striate.layers import Pair
 from striate.notation.reader import MOST_ARGUMENTS
 from striate.recover.pytorch.registry import named
 from striate.recover.values import (
+    CHANNELS,
     FLAT,
     GROUPED,
     LAST,
     LINE,
     SHUFFLED,
     SPATIAL,
+    TOKENS,
     Constant,
     Unknown,
     Value,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from striate.recover.pytorch.tracing import Tracer
 
 
-@named("contiguous", "clone", "detach", "to", "float", "type_as", "alias", "__get__", "type")
+@named("contiguous", "clone", "detach", "to", "float", "type_as", "alias", "data", "real", "type")
 def _same(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     input.check(trace.shapes[0])
     return input
@@ -47,12 +49,17 @@ def _reshaped(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
         return trace.spatial(node)
     if input.shape() == shape and not (one and len(shape) == 3):
         return input
+    last = {LAST: volume, TOKENS: (volume.height * volume.width, volume.depth)}
+    for order in last if input.order in last else ():
+        if shape == last[order]:
+            return Value(input.node, order, volume)
     rows = {  # orders in which all values lie in memory as they do in N D H W
         SPATIAL: True,
         FLAT: True,
         LINE: True,
         GROUPED: True,
         LAST: one or volume.depth == 1,
+        TOKENS: one or volume.depth == 1,
     }
     if not rows.get(input.order):
         raise Unknown
@@ -82,6 +89,11 @@ def _swapped(trace: Tracer, input: Value, dim0: int, dim1: int) -> Value:
     return _turned(input, tuple(axes))
 
 
+@named("mT")
+def _last_swapped(trace: Tracer, input: Value) -> Value:
+    return _swapped(trace, input, -2, -1)
+
+
 @named("movedim", "moveaxis")
 def _moved(trace: Tracer, input: Value, source: int, destination: int) -> Value:
     axes = list(range(input.rank))
@@ -91,11 +103,13 @@ def _moved(trace: Tracer, input: Value, source: int, destination: int) -> Value:
 
 def _turned(input: Value, axes: tuple[int, ...]) -> Value:
     """The same volume with its axes in another order: where each one comes from."""
-    volume = input.met(SPATIAL, LAST, GROUPED, SHUFFLED)
+    volume = input.met(SPATIAL, LAST, LINE, TOKENS, GROUPED, SHUFFLED)
     axes = tuple(each % input.rank for each in axes)
     wanted = {
         (SPATIAL, (0, 2, 3, 1)): LAST,
         (LAST, (0, 3, 1, 2)): SPATIAL,
+        (LINE, (0, 2, 1)): TOKENS,
+        (TOKENS, (0, 2, 1)): LINE,
         (GROUPED, (0, 2, 1, 3, 4)): SHUFFLED,
         (SHUFFLED, (0, 2, 1, 3, 4)): GROUPED,
     }
@@ -145,10 +159,9 @@ def _parts(
     trace: Tracer, input: Value, sizes: Any = None, dim: int = 0, **options: Any
 ) -> list[Value]:
     """Cut along the depth; how wide each part is, its shape says."""
-    order = input.order
-    input.met(SPATIAL, LAST)
-    axis = 1 if order == SPATIAL else 3
-    if dim % 4 != axis:
+    input.met(SPATIAL, LAST, LINE, TOKENS)
+    axis = CHANNELS[input.order]
+    if dim % input.rank != axis:
         raise Unknown
     first, parts = 0, []
     for shape in trace.shapes:
@@ -170,7 +183,7 @@ def _got(trace: Tracer, input: Value, index: Any) -> Value:
     """Channels from one to another, listed channels, every second row and column, new axes."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if None in parts:
-        if all(each is None or each == slice(None) for each in parts):
+        if all(each is None or each is Ellipsis or each == slice(None) for each in parts):
             return _reshaped(trace, input)
         raise Unknown
     if parts and parts[0] is Ellipsis:

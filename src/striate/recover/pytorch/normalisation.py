@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate import layers
 from striate.recover.pytorch.registry import named, require
-from striate.recover.values import FLAT, LAST, SPATIAL, Constant, Value
+from striate.recover.values import FLAT, LAST, SPATIAL, TOKENS, Constant, Value
 
 if TYPE_CHECKING:
     from striate.recover.pytorch.tracing import Tracer
@@ -49,7 +49,7 @@ def _layernorm(
     eps: float = 1e-5,
 ) -> Value:
     """Over the channels alone; they stand last in PyTorch's own."""
-    input.met(LAST, FLAT)
+    input.met(LAST, TOKENS, FLAT)
     input = trace.in_a_row(input)
     require(input.volume is not None and tuple(normalized_shape) == (input.volume.depth,))
     require(weight is not None, bias is not None)

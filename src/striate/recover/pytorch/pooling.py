@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from striate import layers
 from striate.layers import Pair
 from striate.recover.pytorch.registry import named, require
-from striate.recover.values import FLAT, LAST, SPATIAL, Value
+from striate.recover.values import FLAT, LAST, LINE, SPATIAL, TOKENS, Value
 from striate.recover.windows import pair, pool_layer, whole_or_parts
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _largest(trace: Tracer, input: Value, dim: Any = (), keepdim: bool = False) 
     return _over_positions(trace, layers.MaxPool, input, dim, keepdim)
 
 
-POSITIONS = {SPATIAL: {2, 3}, LAST: {1, 2}, "NDP": {2}}
+POSITIONS = {SPATIAL: {2, 3}, LAST: {1, 2}, LINE: {2}, TOKENS: {1}}
 
 
 def _over_positions(
@@ -93,10 +93,8 @@ def _over_positions(
     axes = (axes,) if isinstance(axes, int) else tuple(axes or ())
     rank = input.rank
     require({axis % rank for axis in axes} == POSITIONS[input.order])
-    keeps_axes = keeps and input.order != "NDP"
-    require(not keeps or keeps_axes)
     node = input if met[:2] == (1, 1) else trace.spatial(trace.add(kind(), [input]))
-    return node.ordered(input.order if keeps_axes else FLAT)
+    return node.ordered(input.order if keeps else FLAT)
 
 
 @named("interpolate", "upsample")

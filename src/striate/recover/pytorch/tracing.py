@@ -167,6 +167,8 @@ class Tracer(Notes, TorchFunctionMode):
     ) -> Any:
         first = args[0] if args and isinstance(args[0], Tensor) else None
         name = getattr(func, "__name__", "")
+        if name == "__get__":  # of an attribute, such as x.data
+            name = getattr(func.__self__, "__name__", "")
         version = _version(first)
         result = func(*args, **(kwargs or {}))
         tensors = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
