@@ -827,13 +827,22 @@ def test_command(here: Path, python: Run) -> None:
     ran = python("-m", "striate", *words, PYTHONDONTWRITEBYTECODE="1", HERE=str(here))
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == ""
-    assert ran.stderr == "224 parameters, all of the source's; outputs the same\n"
+    assert ran.stderr == (
+        "224 parameters, all of the source's; outputs the same\nwritten: a.net, a.st\n"
+    )
     assert (
         here / "a.net"
     ).read_text() == "name: mymodels:small\n---\n[8x8x3]\nconv3-8(pad=0) relu\n"
     weights, _ = read_tensors(here / "a.st")
     module = striate.read(here / "a.net").build()
     module.load_state_dict(weights)
+
+
+def test_a_size_that_is_guessed_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["mymodels:net"], standalone_mode=False)
+    said = capsys.readouterr()
+    assert said.out.startswith("name: mymodels:net\n---\n[224x224x3]\n")
+    assert said.err.startswith("mymodels:net does not say what images it takes: read for 224x224x3")
 
 
 @pytest.mark.parametrize(

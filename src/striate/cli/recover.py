@@ -50,6 +50,8 @@ def command(
         print(line, file=sys.stderr)
     if weights:
         _write(found, weights)
+    if files := [str(each) for each in (out, weights) if each]:
+        print(f"written: {', '.join(files)}", file=sys.stderr)
 
 
 def said(found: Recovered) -> list[str]:

@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -50,7 +51,11 @@ def recovered(source: str, input: Volume | None = None, *, pretrained: bool = Fa
             )
         find = LIBRARIES.get(library, _function_of(library))
         module, usual = find(name, pretrained)
-        return recover(module, input or usual or COMMON, front={"name": source})
+        found = recover(module, input or usual or COMMON, front={"name": source})
+        if input or usual:
+            return found
+        guessed = f"{source} does not say what images it takes: read for {COMMON}, or say --input"
+        return replace(found, aside=(guessed, *found.aside))
     return _of_run(source, input)
 
 
