@@ -24,6 +24,7 @@ from striate.transfer import begin_with, known, preparation_for
 from striate.transfer.published.family import IMAGENET
 
 BAR = 1e-4
+LIBRARIES = ("torchvision", "timm")
 
 
 def listed(interpreter: str) -> list[str]:
@@ -35,6 +36,13 @@ def listed(interpreter: str) -> list[str]:
     command = [interpreter, "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=clean())
     return done.stdout.split()
+
+
+def versions(interpreter: str) -> dict[str, str]:
+    """Of the peers."""
+    code = f"from importlib.metadata import version; print(*map(version, {LIBRARIES}))"
+    done = subprocess.run([interpreter, "-c", code], check=True, capture_output=True, text=True)
+    return dict(zip(LIBRARIES, done.stdout.split(), strict=True))
 
 
 def compared(interpreter: str, name: str, folder: Path) -> tuple[str, float]:
@@ -80,7 +88,7 @@ def main() -> int:
             found[name] = {"network": network, "difference": off}
             rows.append([name, network, f"{off:.1e}"])
             print(*rows[-1], file=sys.stderr, flush=True)
-    result = here(1, published=found)
+    result = here(1, published=found, versions=versions(interpreter))
     write("published", result, f"{heading('Published weights', result)}\n\n{aligned(rows)}")
     return 0 if all(each["difference"] <= BAR for each in found.values()) else 1
 
