@@ -10,6 +10,7 @@ import pytest
 import toy
 from PIL import Image
 
+from striate import recipes
 from striate.compute import Compute
 from striate.errors import RunError
 from striate.keeping import note
@@ -29,6 +30,20 @@ def made(path: Path, network: Network = toy.NETWORK, *, scored: bool = True) -> 
     if scored:
         note(session.run, Evaluated(2, "test", Score(60, 0.5, 0.25, 0.0), 1.0))
     return session.run
+
+
+def test_the_card_says_what_was_changed_of_a_recipe(tmp_path: Path) -> None:
+    """Without the recipe's own note, which is advice on the recipe as it comes."""
+    recipe = recipes.read("finetune").with_settings({"epochs": "2", "batch": "16"})
+    session = begin(tmp_path / "toy", toy.NETWORK, toy.splits(), recipe, Compute())
+    for _ in session.records():
+        pass
+    text = card(session.run, "toy").text
+    said = "of striate (Fine-tuning a trained network), but for `epochs=2 batch=16`. Whole:"
+    assert f"The recipe `finetune` {said}" in text
+    assert "epochs = 2" in text and "\nnote =" not in text and "merely slow" not in text
+    own = replace(session.run, recipe=Recipe(title="Mine", note="slow"))
+    assert "Mine. The recipe:" in card(own, "toy").text
 
 
 def test_the_card_says_what_the_run_is(tmp_path: Path) -> None:

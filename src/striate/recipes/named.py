@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from striate.disk import text_of
 from striate.errors import RunError, nearest
@@ -35,3 +37,17 @@ def read(source: str | Path) -> Recipe:
         raise RunError(f"there is no file and no recipe named {text!r}; {nearest(plain, names())}")
     name = f"{plain}.toml"
     return from_toml(resources.files(__package__).joinpath(name).read_text("utf-8"), name)
+
+
+def model_of(recipe: Recipe) -> tuple[str, dict[str, Any]] | None:
+    """The name of the recipe that this one was made from, by its title, and what differs now.
+
+    Returns:
+        None where it was made from none that comes along.
+    """
+    for name in names():
+        known = read(name)
+        if recipe.title == known.title:
+            own, before = asdict(recipe), asdict(known)
+            return name, {key: value for key, value in own.items() if value != before[key]}
+    return None

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from striate.errors import SeeError
 from striate.evaluate import Rate
 from striate.gallery import picture
 from striate.layers.volume import Volume
-from striate.recipes import to_toml
+from striate.recipes import Recipe, model_of, to_toml
 from striate.records import Score
 from striate.runs import Run
 from striate.ship.about import DECODED, RESIZED
@@ -111,11 +112,11 @@ def _parts(run: Run, pictures: tuple[str, ...]) -> Iterator[str]:
         source = origin.source if hub else Path(origin.source).name
         yield f"It began with the weights of {_code(source)}; {line(str(origin))}."
         yield from ("", f"SHA-256 of those weights: `{origin.sha256}`.", "")
-    title = f"{line(recipe.title)}. " if recipe.title else ""
-    yield f"{title}The recipe:"
+    yield f"{_made_from(recipe)}:"
+    whole = to_toml(replace(recipe, note=""))  # which is advice, for the recipe as it comes
     yield from (
         "",
-        _fenced(to_toml(recipe).rstrip("\n"), "toml"),
+        _fenced(whole.rstrip("\n"), "toml"),
         "",
         f"Computed on {run.compute}.",
     )
@@ -141,6 +142,16 @@ def _parts(run: Run, pictures: tuple[str, ...]) -> Iterator[str]:
         "",
         f"Written by striate {__version__}.",
     )
+
+
+def _made_from(recipe: Recipe) -> str:
+    """The recipe that it is, and what was changed."""
+    if (found := model_of(recipe)) is None:
+        return f"{line(recipe.title)}. The recipe" if recipe.title else "The recipe"
+    name, changed = found
+    settings = (line(f"{key}={value}") for key, value in changed.items())
+    but = f", but for {_code(' '.join(settings))}" if changed else ""
+    return f"The recipe `{name}` of striate ({line(recipe.title)}){but}. Whole"
 
 
 def _source(run: Run) -> str:
