@@ -53,7 +53,7 @@ FLOORS = [
     ["probe"],
     ["timing"],
     ["draw"],
-    ["gallery"],
+    ["gallery", "web"],
     ["lab"],
     ["ship"],
     ["serve"],

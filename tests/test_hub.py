@@ -37,6 +37,7 @@ def files() -> dict[str, dict[str, bytes]]:
     good = weights()
     return {
         "ours/small": {"model.safetensors": good, "config.json": json.dumps(CONFIG).encode()},
+        "ours/broken": {"model.safetensors": good},
         "ours/torn": {"model.safetensors": good[:-8]},
         "ours/hostile": {"model.safetensors": (2**62).to_bytes(8, "little") + b"{}"},
         "ours/masked": {"model.safetensors": b"PK\x03\x04" + bytes(100)},
@@ -75,6 +76,8 @@ class Hub(BaseHTTPRequestHandler):
             ]
             return self.send(200, json.dumps(tree).encode(), {"Content-Type": "application/json"})
         found = re.match(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
+        if found and found[1] == "ours/broken" and found[3] == "config.json":
+            return self.send(400, b"", {})
         if not found or found[1] not in self.held:
             return self.send(404, b"", {"X-Error-Code": "RepoNotFound"})
         if found[2] not in ("main", COMMIT):
@@ -123,7 +126,7 @@ for name in sys.argv[1:]:
 
 def test_what_a_hub_may_answer(hub: str, python: Run, tmp_path: Path) -> None:
     names = ["small", f"small@{COMMIT}", "torn", "hostile", "masked", "pickled", "shards"]
-    names += ["strange", "empty", "large", "nothing", "small@other"]
+    names += ["strange", "empty", "large", "nothing", "small@other", "broken"]
     asked = [f"hub:ours/{name}" for name in names]
     done = python("-c", ASK, *asked, HF_ENDPOINT=hub, HF_HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -140,6 +143,7 @@ def test_what_a_hub_may_answer(hub: str, python: Run, tmp_path: Path) -> None:
     assert "has no model.safetensors, only pytorch_model.bin, which could run" in said["pickled"]
     assert "only model-00001-of-00002.safetensors: one file" in said["shards"]
     assert said["nothing"] == "there is no repository 'ours/nothing' on the hub"
+    assert said["broken"].startswith("hub:ours/broken"), "how images were prepared is not guessed"
     assert said["small@other"] == "hub:ours/small@other: there is no such revision"
     fetched_files = [path for path in Hub.asked if path.endswith((".bin", ".md"))]
     assert not fetched_files, "nothing but safetensors and config.json is fetched"

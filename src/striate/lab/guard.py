@@ -9,25 +9,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.responses import PlainTextResponse, RedirectResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from striate.web import HEADERS, header, tokens, with_headers
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 READS = ("GET", "HEAD")
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'self'; img-src 'self' blob: data:; connect-src 'self'; object-src 'none'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
 
 
 def new_token() -> str:
@@ -55,7 +44,7 @@ class Guard:
         if reason is None and self._arrives(scope):
             await self._welcomed(scope, receive, send)
         elif reason is None:
-            await self.app(scope, receive, _with_headers(send))
+            await self.app(scope, receive, with_headers(send))
         elif scope["type"] == "websocket":
             await receive()  # the handshake
             await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
@@ -64,7 +53,7 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> str | None:
         """Why a request is refused, or None."""
-        hosts, origins = _all(scope, b"host"), _all(scope, b"origin")
+        hosts, origins = header(scope, b"host"), header(scope, b"origin")
         if len(hosts) != 1 or hosts[0] not in {f"{name}:{self.port}" for name in NAMES}:
             return "refused: this server answers to its own name on this machine alone"
         reads = scope["type"] == "http" and scope["method"] in READS
@@ -75,12 +64,12 @@ class Guard:
         return None
 
     def _known(self, scope: Scope) -> bool:
-        given = [*self._cookies(scope), *_tokens(scope)]
+        given = [*self._cookies(scope), *tokens(scope)]
         return any(secrets.compare_digest(each.encode(), self.token.encode()) for each in given)
 
     def _cookies(self, scope: Scope) -> list[str]:
         """Those of this lab. Programs on other ports share the header, and write what they like."""
-        given = (each for header in _all(scope, b"cookie") for each in header.split(";"))
+        given = (each for every in header(scope, b"cookie") for each in every.split(";"))
         pairs = (each.strip().partition("=") for each in given)
         return [value for name, _, value in pairs if name == self._name]
 
@@ -89,31 +78,10 @@ class Guard:
         return f"striate-lab-{self.port}"  # cookies know no ports: two labs would share a name
 
     def _arrives(self, scope: Scope) -> bool:
-        return scope["type"] == "http" and scope["path"] == "/" and bool(_tokens(scope))
+        return bool(tokens(scope))
 
     async def _welcomed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep the token in a cookie, and the address bar clear of it."""
         response = RedirectResponse("/", 303, HEADERS)
         response.set_cookie(self._name, self.token, httponly=True, samesite="strict", path="/")
         await response(scope, receive, send)
-
-
-def _all(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-
-
-def _tokens(scope: Scope) -> list[str]:
-    """Those in the address: taken on the first page alone, so that no other address carries one."""
-    if scope["type"] != "http" or scope["path"] != "/":
-        return []
-    return parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
-
-
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own: list[Any] = [(key.encode(), value.encode()) for key, value in HEADERS.items()]
-            message = {**message, "headers": [*message.get("headers", []), *own]}
-        await send(message)
-
-    return sending

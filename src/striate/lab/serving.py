@@ -16,6 +16,7 @@ from striate.lab.examiner import NICE, examine
 from striate.lab.guard import Guard, new_token
 from striate.lab.server import server
 from striate.lab.trainer import Wanted, work
+from striate.web import unheard
 
 HOST = "127.0.0.1"
 LINGER = 1.0  # seconds
@@ -41,8 +42,9 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
     findings, finds = spawn.Pipe(duplex=False)
     trainer = spawn.Process(target=work, args=(commands, tells, wonders, wanted), daemon=True)
     examiner = spawn.Process(target=examine, args=(questions, finds), daemon=True)
-    trainer.start()
-    examiner.start()
+    with unheard():
+        trainer.start()
+        examiner.start()
     for theirs in (commands, tells, questions, wonders, finds):
         theirs.close()
     token = new_token()

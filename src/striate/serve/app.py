@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from striate.errors import nearest
 from striate.serve.bodies import Bodies, stopping
-from striate.serve.guard import RAW_HEADERS, Guard
+from striate.serve.guard import Guard
 from striate.serve.line import Line, Pixels
 from striate.serve.metrics import STATUSES, Metrics
 from striate.serve.openapi import openapi
@@ -26,6 +26,7 @@ from striate.serve.predict import Predict, TooManyPixels, overloaded, retry_afte
 from striate.serve.refusal import Gone, Refusal
 from striate.serve.settings import Limits, Settings
 from striate.serve.speed import Speed, measure
+from striate.web import RAW_HEADERS
 
 if TYPE_CHECKING:
     from striate.ship.predictor import Predictor

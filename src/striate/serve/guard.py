@@ -9,30 +9,18 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from striate.serve.refusal import Refusal
 from striate.serve.settings import LOOPBACK, Settings
+from striate.web import HEADERS, header, tokens, with_headers
 
 OPEN = ("/health",)  # asked by what keeps a server running, which has no token
 HTTP = 80  # the port that no address has to name
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
-RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 @dataclass(frozen=True)
@@ -50,12 +38,12 @@ class Guard:
         try:
             self._check(scope)
         except Refusal as refusal:
-            await refusal.response()(scope, receive, _with_headers(send))
+            await refusal.response()(scope, receive, with_headers(send))
             return
-        if self.settings.token is not None and scope["path"] == "/" and _in_address(scope):
+        if self.settings.token is not None and tokens(scope):
             await self._welcomed(scope, receive, send)
         else:
-            await self.app(scope, receive, _with_headers(send))
+            await self.app(scope, receive, with_headers(send))
 
     def passes(self, scope: Scope) -> bool:
         """Whether a request may be made."""
@@ -67,7 +55,7 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         """Raise a Refusal for whoever may not ask."""
-        hosts, origins = _all(scope, b"host"), _all(scope, b"origin")
+        hosts, origins = header(scope, b"host"), header(scope, b"origin")
         host = hosts[0].lower() if len(hosts) == 1 else ""
         if len(hosts) > 1 or (self.settings.alone and not self._called(host)):
             raise Refusal(
@@ -113,13 +101,12 @@ class Guard:
 
     def _known(self, scope: Scope) -> bool:
         given = [
-            each[7:] for each in _all(scope, b"authorization") if each[:7].lower() == "bearer "
+            each[7:] for each in header(scope, b"authorization") if each[:7].lower() == "bearer "
         ]
         # Each by itself: programs on other ports share the header, and write what they like.
-        cookies = [cookie_parser(header) for header in _all(scope, b"cookie")]
+        cookies = [cookie_parser(each) for each in header(scope, b"cookie")]
         given += [found[self._cookie] for found in cookies if self._cookie in found]
-        if scope["path"] == "/":
-            given += _in_address(scope)
+        given += tokens(scope)
         wanted = str(self.settings.token).encode()
         return any(secrets.compare_digest(each.encode(), wanted) for each in given)
 
@@ -138,25 +125,3 @@ class Guard:
 def _bare(host: str) -> str:
     """Without the port."""
     return re.sub(r":[0-9]*$", "", host.lower())
-
-
-def _all(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-
-
-def _in_address(scope: Scope) -> list[str]:
-    try:
-        asked = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=8)
-    except ValueError:
-        return []
-    return asked.get("token", [])
-
-
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own: list[Any] = [*message.get("headers", []), *RAW_HEADERS]
-            message = {**message, "headers": own}
-        await send(message)
-
-    return sending

@@ -18,6 +18,7 @@ from striate.errors import StriateError
 from striate.serve.metrics import Metrics, room_for
 from striate.serve.settings import Settings
 from striate.serve.worker import GRACE, work
+from striate.web import unheard
 
 if TYPE_CHECKING:
     from striate.ship.predictor import Predictor
@@ -86,12 +87,8 @@ class _Supervisor:
         ours, theirs = self.spawn.Pipe()
         given = (self.opened, self.settings, self.listening, self.shared, number, theirs)
         process = self.spawn.Process(target=work, args=given, name=f"worker {number}")
-        # A terminal's Ctrl-C is for all: it must not reach a worker before that ignores it.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with unheard():
             process.start()
-        finally:
-            signal.signal(signal.SIGINT, before)
         theirs.close()
         self.workers.append(Worker(number, process, ours, time.monotonic()))
 

@@ -29,6 +29,10 @@ DAMAGED = (
 NAME = re.compile(r"([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,96}))?")
 
 
+class Missing(RunError):
+    """A repository lacks a file, as far as that can be told."""
+
+
 class Fetched(NamedTuple):
     """A repository's file of weights, and how its images were prepared, if it says so."""
 
@@ -42,7 +46,9 @@ def fetched(name: str, *, tell: Tell = silent) -> Fetched:
 
     Raises:
         RunError: huggingface_hub is not installed; there is no such repository, or it holds no
-            model.safetensors; the hub cannot be reached, and it was not fetched before.
+            model.safetensors; the hub cannot be reached, and it was not fetched before. How images
+            were prepared may be missing only where the repository does not say so, or nothing is
+            asked (HF_HUB_OFFLINE) and it was not fetched.
     """
     found = NAME.fullmatch(name)
     if not found:
@@ -52,14 +58,14 @@ def fetched(name: str, *, tell: Tell = silent) -> Fetched:
     path = _file(repository, revision, WEIGHTS)
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
-    with suppress(RunError):  # not every repository has one
+    with suppress(Missing):  # not every repository has one
         mean, deviation = _prepared(_file(repository, revision, CONFIG))
     return Fetched(path, mean, deviation)
 
 
 def _file(repository: str, revision: str | None, name: str) -> Path:
     try:
-        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub import constants, errors, hf_hub_download
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError:
         raise RunError("huggingface_hub is not installed: pip install 'striate[hub]'") from None
@@ -76,11 +82,12 @@ def _file(repository: str, revision: str | None, name: str) -> Path:
     except errors.RevisionNotFoundError:
         raise RunError(f"{where}: there is no such revision") from None
     except errors.LocalEntryNotFoundError:
-        raise RunError(
+        kind = Missing if constants.HF_HUB_OFFLINE else RunError
+        raise kind(
             f"{where}: the hub cannot be reached, and its {name} was not fetched before"
         ) from None
     except errors.EntryNotFoundError:
-        raise RunError(f"{where} has no {name}{_others(repository, revision)}") from None
+        raise Missing(f"{where} has no {name}{_others(repository, revision)}") from None
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as reason:
         said = str(reason).strip().splitlines() or [type(reason).__name__]
         raise RunError(f"{where} cannot be fetched: {said[0]}") from None
