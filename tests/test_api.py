@@ -75,6 +75,7 @@ UPWARDS = {
     "network": {"account", "draw", "build", "zoo", "recover"},
     "runs": {"lab"},
     "transfer": {"ship"},  # files that are exported are read where they are written
+    "recover": {"ship"},
 }
 
 

@@ -33,16 +33,17 @@ def made(path: Path, network: Network = toy.NETWORK, *, scored: bool = True) -> 
 
 
 def test_the_card_says_what_was_changed_of_a_recipe(tmp_path: Path) -> None:
-    """Without the recipe's own note, which is advice on the recipe as it comes."""
     recipe = recipes.read("finetune").with_settings({"epochs": "2", "batch": "16"})
     session = begin(tmp_path / "toy", toy.NETWORK, toy.splits(), recipe, Compute())
     for _ in session.records():
         pass
     text = card(session.run, "toy").text
-    said = "of striate (Fine-tuning a trained network), but for `epochs=2 batch=16`. Whole:"
-    assert f"The recipe `finetune` {said}" in text
-    assert "epochs = 2" in text and "\nnote =" not in text and "merely slow" not in text
-    own = replace(session.run, recipe=Recipe(title="Mine", note="slow"))
+    said = "(Fine-tuning a trained network), but for `epochs`, `batch`, which its note does not"
+    assert f"The recipe `finetune` of striate {said} know of. Whole:" in text
+    assert "epochs = 2" in text and "merely slow" in text
+    whole = replace(session.run, recipe=recipes.read("resnet-2015"))
+    assert ", as it comes:\n" in card(whole, "toy").text
+    own = replace(session.run, recipe=replace(recipe, title="Mine"))
     assert "Mine. The recipe:" in card(own, "toy").text
 
 

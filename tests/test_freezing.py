@@ -119,7 +119,7 @@ def test_something_must_be_left_to_train(freeze: int) -> None:
 
 
 def test_a_network_of_one_layer_has_no_features() -> None:
-    with pytest.raises(RunError, match="nothing to freeze: the network has 1 layer"):
+    with pytest.raises(RunError, match="nothing to freeze: the network has 1 layers"):
         initial(read("[4x4x1] fc-3"), Recipe(freeze="features"))
 
 

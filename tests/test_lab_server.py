@@ -146,6 +146,8 @@ def test_the_address_with_the_token_leaves_a_cookie_and_a_clean_address(guarded:
     assert client.get("/").status_code == 403
     assert client.get("/?token=another").status_code == 403
     assert client.get(f"/page/main.js?token={TOKEN}").status_code == 403, "only the first page"
+    many = "&".join(f"x{number}=1" for number in range(9))
+    assert client.get(f"/?token={TOKEN}&{many}").status_code == 403, "too many to be looked through"
     arrived = client.get(f"/?token={TOKEN}")
     assert (arrived.status_code, arrived.headers["location"]) == (303, "/")
     cookie = arrived.headers["set-cookie"].lower()

@@ -21,7 +21,11 @@ from striate.errors import StriateError
 from striate.layers import Volume
 from striate.recover.onnx import recovered_file
 from striate.ship.about import written
+from striate.ship.export import export
 from striate.ship.onnx_graph import to_onnx
+from striate.storage import write_tensors
+from striate.transfer import known, preparation_for
+from striate.transfer.known import prepared
 
 CHANCE = np.random.default_rng(0)
 Node = Any
@@ -357,6 +361,27 @@ OPERATORS: dict[str, tuple[Sequence[Node], Arrays, str]] = {
 def test_operators(file: Callable[..., Path], name: str) -> None:
     nodes, arrays, text = OPERATORS[name]
     assert body(file(nodes, arrays)) == text
+
+
+def test_a_logarithm_of_softmax_at_the_end_is_read_as_softmax(file: Callable[..., Path]) -> None:
+    nodes = [
+        op("Flatten", "x", "f"),
+        op("Gemm", "f w", "g"),
+        op("LogSoftmax", "g", "y", axis=1),
+    ]
+    made = file(nodes, {"w": chance(3 * 8 * 8, 5)})
+    assert body(made) == "fc-5(bias=no) softmax"
+    assert "logarithms" in recovered_file(made).aside[0]
+
+
+def test_what_an_exported_file_says_of_its_images_is_kept(tmp_path: Path) -> None:
+    model = model_of("[8x8x3] conv3-4 relu avgpool fc-3 softmax")
+    path = export(model, "onnx", tmp_path / "m.onnx").paths[0]
+    found = recovered_file(path)
+    assert found.preparation == model.preparation
+    write_tensors(tmp_path / "w.safetensors", found.weights, prepared(found.preparation))
+    start = known(str(tmp_path / "w.safetensors"))
+    assert preparation_for(start, found.network) == model.preparation
 
 
 def test_a_gate_is_a_product(file: Callable[..., Path]) -> None:

@@ -177,10 +177,11 @@ def inside(process: Process) -> float:
 def test_workers_share_the_port_and_are_begun_again(run: Path) -> None:
     made = Process(run, "--workers", "2")
     try:
-        until(lambda: "striate_ready 2" in made.get("/metrics"))
+        assert {made.ask(picture(n))[0] for n in range(12)} == {200}, "once it is said to listen"
         first, second = made.workers()
         os.kill(first, signal.SIGKILL)
         assert "ended by signal 9 and is begun again" in made.line() + made.line()
+        assert {made.ask(picture(n))[0] for n in range(12)} == {200}, "while the other is loaded"
         until(lambda: len(made.workers()) == 2 and "striate_ready 2" in made.get("/metrics"))
         assert first not in made.workers() and second in made.workers()
         assert made.ask(picture(255))[0] == 200

@@ -97,7 +97,7 @@ def test_all_but_the_head_is_taken_and_said(before: Path, tmp_path: Path) -> Non
         (("dark", "grey", "bright"), "new", ("fc1 (as asked for)",)),
         (("x", "y", "z"), None, ("fc1 (other classes)",)),
         (("x", "y", "z"), "keep", ()),
-        (("grey", "dark", "bright"), None, ("fc1 (other classes)",)),
+        (("grey", "dark", "bright"), None, ()),
     ],
 )
 def test_the_head_follows_the_classes(
@@ -107,6 +107,47 @@ def test_the_head_follows_the_classes(
     assert transferred(session).origin.anew == anew
     fresh = initial(session.run.network, RECIPE).state_dict()["fc1.weight"]
     assert torch.equal(session.state.model.state_dict()["fc1.weight"], fresh) is bool(anew)
+
+
+@pytest.mark.parametrize(
+    ("classes", "head", "rows", "said"),
+    [
+        (("grey", "dark", "bright"), None, [1, 0, 2], ()),
+        (("grey", "dark", "bright"), "keep", [1, 0, 2], ()),
+        (("bright", "dark", "slate"), "keep", [2, 0, 1], ("grey is slate now",)),
+        (("x", "y", "grey"), "keep", [0, 2, 1], ("dark is x now", "bright is y now")),
+    ],
+)
+def test_a_head_that_is_kept_goes_by_the_names_of_classes(
+    before: Path, tmp_path: Path, classes: tuple[str, ...], head: str, rows: list[int], said: object
+) -> None:
+    session = moved(tmp_path / "after", before, *classes, head=head)
+    now, old = session.state.model.state_dict(), open_run(before).model().state_dict()
+    for name in ("fc1.weight", "fc1.bias"):
+        assert torch.equal(now[name], old[name][rows])
+    assert torch.equal(now["conv1.weight"], old["conv1.weight"])
+    words = f"the head is kept: {', '.join(said)}"  # type: ignore[arg-type]
+    assert session.warnings == ((words,) if said else ())
+
+
+def test_frozen_layers_that_were_drawn_are_warned_of(tmp_path: Path) -> None:
+    recipe = RECIPE.with_settings({"freeze": "features"})
+    data = splits("dark", "grey", "bright")
+    session = begin(tmp_path / "run", read(NET.format(3)), data, recipe, Compute())
+    assert any("frozen layers keep weights that were drawn" in each for each in session.warnings)
+
+
+def test_what_finds_out_how_to_compute_is_asked_once_nothing_can_be_refused(
+    before: Path, tmp_path: Path
+) -> None:
+    start, data = known(str(before)), splits("a", "b")
+    network = fitted(network_of(start), ("a", "b"))
+
+    def probed() -> Compute:
+        pytest.fail("it was probed")
+
+    with pytest.raises(RunError, match="--head keep"):
+        begin(tmp_path / "run", network, data, RECIPE, probed, start=start, head="keep")
 
 
 def test_a_head_that_is_to_be_kept_must_fit(before: Path, tmp_path: Path) -> None:
@@ -228,8 +269,8 @@ def test_an_end_without_a_width_of_its_own(end: str) -> None:
     [
         (b"PK\x03\x04" + bytes(50), "a pickle or an archive of one, which could run code"),
         (b"\x80\x02}q\x00.", "a pickle or an archive of one"),
-        (b"", "is damaged"),
-        (b"hello, I am no safetensors file", "is damaged"),
+        (b"", "is no safetensors file"),
+        (b"hello, I am something else", "is no safetensors file"),
         ((2**63).to_bytes(8, "little") + b"{}", "is damaged"),
         ((8).to_bytes(8, "little") + b'{"a":12}', "is damaged"),
         (
@@ -297,6 +338,11 @@ def test_an_exported_file_says_its_network_and_how_images_are_prepared(
     assert found.preparation == run.preparation
     for name, each in run.model().state_dict().items():
         assert torch.equal(found.weights[name], each)
+    beside = export(of_run(run), "python", tmp_path / "m.py").paths[1]
+    assert beside.name == "m.weights.safetensors"
+    again = known(str(beside))
+    assert (again.network, again.preparation) == (run.network, run.preparation)
+    assert again.weights.keys() == found.weights.keys()
     with pytest.raises(RunError, match=r"is an ONNX file: `striate recover"):
         known(str(export(of_run(run), "onnx", tmp_path / "m.onnx").paths[0]))
 

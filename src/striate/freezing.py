@@ -51,7 +51,7 @@ def frozen(model: nn.Module, recipe: Recipe) -> list[nn.Module]:
     if not 0 < count < len(weighted):
         raise RunError(
             f"recipe: freeze={recipe.freeze} leaves nothing to train or nothing to freeze: the "
-            f"network has {len(weighted)} layers with weights"
+            f"network has {len(weighted)} layers with weights, of which one has to be trained"
         )
     found = flow[: weighted[count]]
     last = max(at for at, each in enumerate(found) if list(each.parameters(recurse=False)))

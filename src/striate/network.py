@@ -176,4 +176,7 @@ def read(source: str | Path) -> Network:
         return recovered(text).network
     if isinstance(source, Path) or text.endswith(".net") or "/" in text or os.path.isfile(text):
         return Network.parse(text_of(Path(source), NotationError), text)
+    if os.path.isfile(os.path.join(text, "run.json")):
+        hints = (f"its text is {text}/network.net; --from {text} begins with its weights too",)
+        raise NotationError(f"{text} is a run, and no network", hints=hints)
     return zoo.read(text)

@@ -32,7 +32,7 @@ from striate.data import Preparation, Splits, load
 from striate.data.standard import SETS
 from striate.data.tell import Tell, silent
 from striate.disk import at_home
-from striate.errors import RunError, StriateError
+from striate.errors import RunError, StriateError, nearest
 from striate.layers.volume import Volume
 from striate.network import Network, read
 from striate.origin import Origin, origin_from
@@ -273,6 +273,10 @@ def _found(path: str | Path) -> Path:
         return Path(path)
     if found := pretrained.folder(str(path)):
         return found
+    beside = [each.parent for each in Path(path).parent.glob("*/run.json")]
+    close = nearest(Path(path).name, [each.name for each in beside])
+    if close.startswith("did"):
+        raise RunError(f"there is no run at {path}; {close}")
     known = " and ".join(pretrained.names())
     raise RunError(f"there is no run at {path}; by name one opens those that come along, {known}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,6 @@ from striate.data import Preparation, Splits, prepare
 from striate.data.tell import Tell, silent
 from striate.diagnosis import NotFinite
 from striate.errors import RunError
-from striate.freezing import frozen
 from striate.keeping import EVERY, keep, note, restore
 from striate.network import Network
 from striate.origin import some
@@ -26,7 +25,7 @@ from striate.records import Record, Transferred, Warned
 from striate.runs import Run, create_run, lasting, open_run, versions
 from striate.state import State, initial
 from striate.train import check_validation, train
-from striate.transfer.begin import begin_with, preparation_for
+from striate.transfer.begin import begin_with, preparation_for, renamed
 from striate.transfer.known import Known, known
 
 REWIND = 0.5  # the rate's factor each time a run goes back
@@ -113,32 +112,12 @@ class Session:
         return record
 
 
-def check(
-    network: Network,
-    splits: Splits,
-    recipe: Recipe,
-    *,
-    start: Known | None = None,
-    head: str | None = None,
-) -> None:
-    """Refuse what `begin` would: for those who have long work to do before it.
-
-    Raises:
-        RunError: the recipe cannot be followed, or none of the weights fit.
-    """
-    check_validation(recipe, splits)
-    model = network.build()
-    if start:
-        begin_with(start, model, network, splits.train.classes, head)
-    frozen(model, recipe)
-
-
 def begin(
     path: Path | None,
     network: Network,
     splits: Splits,
     recipe: Recipe,
-    compute: Compute,
+    compute: Compute | Callable[[], Compute],
     *,
     start: Known | None = None,
     head: str | None = None,
@@ -147,6 +126,8 @@ def begin(
     """A new run in a new folder.
 
     Args:
+        compute: where to and how; or what finds out, which is asked once nothing can be refused
+            any more.
         start: weights to begin with, and the preparation of images that goes with them. By default
             weights are drawn, and the preparation is measured.
         head: of the last layer, as `striate.transfer.begin_with` takes it.
@@ -163,16 +144,19 @@ def begin(
     model = initial(network, recipe, splits.train, preparation)
     transferred, origin = None, None
     warnings: list[str] = []
+    if recipe.freeze and not start:
+        warnings.append("frozen layers keep weights that were drawn: nothing was learned there")
     if start:
         origin = begin_with(start, model, network, splits.train.classes, head)
+        if head == "keep" and (others := renamed(start, splits.train.classes)):
+            warnings.append(f"the head is kept: {some(others)}")
         transferred = Transferred(origin, _prepared(preparation, there is not None))
         if origin.other:
             warnings.append(f"these layers compute in another way there: {some(origin.other)}")
         if origin.taken < origin.tensors / 2:
-            warnings.append(
-                f"{origin.tensors - origin.taken} of {origin.tensors} tensors begin anew: where "
-                "most do, the recipe default, whose rates are for drawn weights, trains better"
-            )
+            new = f"{origin.tensors - origin.taken} of {origin.tensors}"
+            warnings.append(f"{new} tensors begin anew: low rates suit those alone that are taken")
+    compute = compute() if callable(compute) else compute
     state = State(compute.place(model), recipe)
     run = None
     if ranks.first:

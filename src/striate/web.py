@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -56,8 +57,11 @@ def with_headers(send: Send) -> Send:
 @contextmanager
 def unheard() -> Iterator[None]:
     """A terminal's Ctrl-C reaches no process that is started within, before that ignores it."""
+    if current_thread() is not main_thread():  # which alone may say how signals are heard
+        yield
+        return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

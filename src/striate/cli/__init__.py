@@ -64,6 +64,7 @@ def app() -> None:
     """
 
 
+INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 LOOKALIKES = {"─": "-", "│": "|", "├": "|", "└": "`", "×": "x", "·": "-", "…": ".."}
 
 
@@ -82,10 +83,17 @@ def main() -> None:
             stream.reconfigure(errors="lookalikes")
     try:
         try:
-            app(prog_name="striate")
+            code = app(prog_name="striate", standalone_mode=False)
         finally:
             if sys.stdout:
                 sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except StriateError as error:
         print(error, file=sys.stderr)
         sys.exit(1)

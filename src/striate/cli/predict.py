@@ -75,7 +75,7 @@ def command(
     from striate.draw.plain import line
     from striate.draw.progress import working
     from striate.ship import open_predictor
-    from striate.ship.bulk import in_shards, place, predict, refused, share_of_cores
+    from striate.ship.bulk import in_shards, place, predict, share_of_cores
 
     if shards and not out:
         raise click.UsageError("--shards writes files: name their folder by --out DIR")
@@ -123,7 +123,7 @@ def command(
             print(f"{own}{out}: {done.shards:,} shards of {done.images:,} images written{earlier}")
         else:
             made = predict(predictor, loose, loose.entries, top=top, workers=workers, tell=tell)
-            bad = _written(refused(loose), made, len(loose.entries), format, out)
+            bad = _written(made, len(loose.entries), format, out)
     say(line(f"{predictor.name}: {predictor.way}"))
     if bad:
         _name(bad, say)
@@ -144,8 +144,7 @@ def _form(format: str) -> tuple[Callable[[Sequence[Prediction]], str], str]:
 
 
 def _written(
-    first: Sequence[Prediction],
-    rest: Iterator[Prediction],
+    made: Iterator[Prediction],
     count: int,
     format: str,
     out: Path | None,
@@ -158,11 +157,10 @@ def _written(
     bad: list[Prediction] = []
 
     def all_() -> Iterator[Prediction]:
-        for source in (first, rest):
-            for each in source:
-                if each.error:
-                    bad.append(each)
-                yield each
+        for each in made:
+            if each.error:
+                bad.append(each)
+            yield each
 
     def lines() -> Iterator[str]:
         for number, each in enumerate(all_()):
@@ -176,7 +174,7 @@ def _written(
 
     if out:
         write(out, "".join(lines()).encode("utf-8", "surrogateescape"))
-    elif format == "text" and count + len(first) <= FEW:
+    elif format == "text" and count <= FEW:
         show(predicted.table(list(all_())))
     else:
         for text in lines():

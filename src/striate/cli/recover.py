@@ -35,13 +35,22 @@ def command(
     """
     import sys
 
+    from striate.errors import StriateError
     from striate.layers import Volume
     from striate.notation import read_volume
     from striate.recover.sources import recovered
-    from striate.storage import write
+    from striate.storage import write, write_tensors
+    from striate.transfer.known import prepared
 
     volume = Volume(*read_volume(input)) if input else None
+    _check_files(out, weights)
     found = recovered(source, volume, pretrained=pretrained)
+    if weights and not found.weights:
+        opaque = ", ".join(step.name for step in found.opaque[:3])
+        raise StriateError(
+            f"{opaque} cannot be expressed, so that the weights have no names to go by: leave "
+            "--weights out"
+        )
     if out:
         write(out, f"{found.network}\n".encode())
     else:
@@ -49,7 +58,7 @@ def command(
     for line in said(found):
         print(line, file=sys.stderr)
     if weights:
-        _write(found, weights)
+        write_tensors(weights, found.weights, prepared(found.preparation))
     if files := [str(each) for each in (out, weights) if each]:
         print(f"written: {', '.join(files)}", file=sys.stderr)
 
@@ -86,10 +95,11 @@ def _compared(found: Recovered) -> str:
     return f"outputs within {off:.1g} of the largest" if off else "outputs the same"
 
 
-def _write(found: Recovered, path: Path) -> None:
-    from striate.errors import StriateError
-    from striate.storage import write_tensors
-
-    if not found.weights:
-        raise StriateError("weights of a network that is opaque in part have no names to go by")
-    write_tensors(path, found.weights, {})
+def _check_files(*files: Path | None) -> None:
+    """Refuse to write one file over the other, or among those of a run."""
+    given = [each.resolve() for each in files if each]
+    if len({*given}) < len(given):
+        raise click.UsageError(f"--out and --weights are one file, {files[0]}: name two")
+    for path in given:
+        if (path.parent / "run.json").is_file():
+            raise click.UsageError(f"{path.parent} is the folder of a run: write elsewhere")

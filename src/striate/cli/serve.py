@@ -21,7 +21,7 @@ import click
 @click.option("--threads", type=click.IntRange(0, 1024), default=0, metavar="N", help="A worker's.")
 @click.option("--engine", default="auto", show_default=True, help="What computes the network.")
 @click.option("--queue", type=click.IntRange(1), metavar="N", help="Images that may wait.")
-@click.option("--body", type=click.IntRange(1), metavar="BYTES", help="Of a request, at most.")
+@click.option("--body", metavar="BYTES", help="Of a request, at most: 16MiB, or a number.")
 @click.option("--images", type=click.IntRange(1), metavar="N", help="In a request, at most.")
 @click.option("--pixels", type=click.IntRange(1), metavar="N", help="Of an image, at most.")
 @click.option("--seconds", type=click.FloatRange(0.1), metavar="N", help="For an answer, at most.")
@@ -31,6 +31,7 @@ def command(source: str, **options: Any) -> None:
     RUN is a run folder; FILE.onnx is what `striate export` wrote. POST /predict takes images; a
     browser shows a page to drop them on. Ctrl-C finishes what was accepted and ends it.
     """
+    from striate.account import parse_memory
     from striate.serve.opening import Opening
     from striate.serve.serving import serve
     from striate.serve.settings import Limits, Settings
@@ -39,13 +40,14 @@ def command(source: str, **options: Any) -> None:
         name: options[of]
         for name, of in (
             ("queue", "queue"),
-            ("body", "body"),
             ("images", "images"),
             ("pixels", "pixels"),
             ("answer", "seconds"),
         )
         if options[of] is not None
     }
+    if options["body"] is not None:
+        given["body"] = parse_memory(options["body"])
     settings = Settings(
         host=options["host"],
         port=options["port"],

@@ -15,6 +15,7 @@ from striate.cli.arguments import WAYS, settings_among
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from striate.compute import Compute
     from striate.data import Splits
     from striate.network import Network
     from striate.ranks import Ranks
@@ -67,12 +68,11 @@ def begun(
     from striate import recipes
     from striate.compute import choose
     from striate.data import load
-    from striate.data.preparation import require_classes
     from striate.draw.progress import working
     from striate.network import read
     from striate.probe import fastest
     from striate.runs import check_new
-    from striate.session import begin, check
+    from striate.session import begin
     from striate.transfer.begin import fitted, network_of
     from striate.transfer.known import known
 
@@ -95,19 +95,20 @@ def begun(
     if start:
         network = fitted(network, splits.train.classes)
         compute = choose(network, share, **_wanted(options))
-    # Now, not after the probe.
-    require_classes(network, splits.source, splits.train.classes)
+
+    def fast() -> Compute:
+        if ranks.world > 1:
+            return compute
+        with working(console) as tell:
+            return fastest(network, share, tell=tell, **_wanted(options))
+
     with memory_explained(network, recipe.batch):
-        check(network, splits, recipe, start=start, head=options["head"])
-        if ranks.world == 1:
-            with working(console) as tell:
-                compute = fastest(network, share, tell=tell, **_wanted(options))
         return begin(
             options["folder"],
             network,
             splits,
             recipe,
-            compute,
+            fast,
             start=start,
             head=options["head"],
             ranks=ranks,

@@ -118,7 +118,7 @@ class FolderReader:
             raise DataError(reason.strerror or str(reason)) from None
 
     def name(self, path: str) -> str:
-        return os.path.join(self.root, path)
+        return path if self.root == os.curdir else os.path.join(self.root, path)
 
 
 def limited(content: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,6 @@ from striate.data.files import (
     extension,
     natural,
 )
-from striate.data.images import Unreadable
 from striate.disk import at_home
 from striate.errors import DataError
 
@@ -46,11 +45,18 @@ class Content:
 
 @dataclass(frozen=True)
 class Readers:
-    """Reads the files of several sources; an entry's label says of which one it is."""
+    """Reads the files of several sources; an entry's label says of which one it is.
+
+    Attributes:
+        refused: by label and path, why files are not read that need not be opened to know.
+    """
 
     readers: tuple[Reader, ...]
+    refused: Mapping[tuple[int, str], str]
 
     def read(self, entry: Entry) -> bytes:
+        if reason := self.refused.get((entry.label, entry.path)):
+            raise DataError(reason)
         return self.readers[entry.label].read(entry)
 
     def name(self, path: str) -> str:
@@ -61,14 +67,12 @@ class Loose(NamedTuple):
     """Image files of one or more sources, in the order in which they were named.
 
     Attributes:
-        unreadable: what could be told without opening it.
         stamps: SHA-256 sums, in hexadecimal, of where each source's files lie, their sizes and
             times of change.
     """
 
     entries: tuple[Entry, ...]
     reader: Readers
-    unreadable: tuple[Unreadable, ...]
     stamps: tuple[str, ...]
 
     def name(self, entry: Entry) -> str:
@@ -89,24 +93,23 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
     """
     entries: list[Entry] = []
     readers: list[Reader] = []
-    unreadable: list[Unreadable] = []
+    refused: dict[tuple[int, str], str] = {}
     stamps = []
     for source in sources:
         piped = source == STANDARD_INPUT
         found, reader = _piped(given) if piped else _contents(at_home(source))
         kept = []
         for each in found:
+            entries.append(Entry(each.path, len(readers), each.size, each.offset))
             if each.refused or each.size > LARGEST:
-                reason = each.refused or TOO_LARGE
-                unreadable.append(Unreadable(reader.name(each.path), reason))
+                refused[len(readers), each.path] = each.refused or TOO_LARGE
             else:
-                entries.append(Entry(each.path, len(readers), each.size, each.offset))
                 kept.append(each)
         readers.append(reader)
         stamps.append(stamp(reader, kept))
-    if not entries and not unreadable:
+    if not entries:
         raise DataError(f"{', '.join(sources)}: there are no images")
-    return Loose(tuple(entries), Readers(tuple(readers)), tuple(unreadable), tuple(stamps))
+    return Loose(tuple(entries), Readers(tuple(readers), refused), tuple(stamps))
 
 
 def _contents(path: Path) -> Contents:

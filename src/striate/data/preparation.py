@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +16,7 @@ from striate.data.device import Device, moved
 from striate.data.images import Images, Pixels, Splits
 from striate.data.measure import margins, moments
 from striate.errors import DataError, one_of
+from striate.layers import Opaque
 from striate.layers.volume import Volume
 from striate.network import Network
 from striate.recipes.choices import NORMALISATIONS
@@ -90,6 +91,14 @@ class Preparation:
 
     def __hash__(self) -> int:
         return hash(self._plain)
+
+    @property
+    def of_channels(self) -> Preparation:
+        """The same for every pixel: of a mean image the channels' means."""
+        if self.mean_image is None:
+            return self
+        mean = tuple(self.mean_image.astype(np.float64).mean(axis=(0, 1)).tolist())
+        return replace(self, mean=mean, mean_image=None)
 
     @property
     def _plain(self) -> tuple[object, ...]:
@@ -198,6 +207,8 @@ def require_classes(network: Network, source: str, classes: Sequence[str]) -> No
                 f"{found}: let its text end in fc-{len(classes)} softmax "
                 "(`striate print NET > mine.net` writes the text of one that comes along)"
             )
+    if any(isinstance(step.layer, Opaque) for step in network.steps):
+        network.build()  # which refuses it, and says why
     if not network.account().known("parameters"):
         raise DataError("the network has no weights or biases, so that there is nothing to learn")
     if len(classes) < 2:

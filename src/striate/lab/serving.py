@@ -49,9 +49,6 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
         theirs.close()
     token = new_token()
     address = f"http://{HOST}:{port}/?token={token}"
-    print(f"striate lab: {address}\nCtrl-C ends it.", flush=True)
-    if browser:
-        Timer(0.3, webbrowser.open, [address]).start()
     reasons: list[str] = []
 
     def failed(reason: str) -> None:
@@ -62,6 +59,9 @@ def serve(wanted: Wanted, *, port: int = 0, browser: bool = True) -> None:
     serving = page_server(server(port, token, asks, [frames, findings], failed))
     try:
         with suppress(KeyboardInterrupt):
+            print(f"striate lab: {address}\nCtrl-C ends it.", flush=True)
+            if browser:
+                Timer(0.3, webbrowser.open, [address]).start()
             serving.run(sockets=[listening])
     finally:
         if not reasons:

@@ -14,6 +14,8 @@ from striate.errors import RunError, nearest
 from striate.recipes.recipe import Recipe
 from striate.recipes.text import from_toml
 
+TEXTS = ("title", "paper", "note")  # the settings that no computation reads
+
 
 def names() -> list[str]:
     """The names of all recipes that come along."""
@@ -39,15 +41,15 @@ def read(source: str | Path) -> Recipe:
     return from_toml(resources.files(__package__).joinpath(name).read_text("utf-8"), name)
 
 
-def model_of(recipe: Recipe) -> tuple[str, dict[str, Any]] | None:
-    """The name of the recipe that this one was made from, by its title, and what differs now.
+def made_from(recipe: Recipe) -> tuple[str, dict[str, Any]] | None:
+    """The name of the recipe that this one was made from, by its texts, and the settings changed.
 
     Returns:
         None where it was made from none that comes along.
     """
     for name in names():
         known = read(name)
-        if recipe.title == known.title:
+        if all(getattr(recipe, each) == getattr(known, each) for each in TEXTS):
             own, before = asdict(recipe), asdict(known)
             return name, {key: value for key, value in own.items() if value != before[key]}
     return None

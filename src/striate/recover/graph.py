@@ -36,6 +36,7 @@ class Node:
         path: the modules of the source within which it is computed, outermost first.
         said: what the source calls it, for what has no layer.
         used: all tensors of the source that it reads, whether they are its weights or not.
+        logs: whether it is the logarithm of a softmax, for which there is no layer but at the end.
     """
 
     layer: Layer | None
@@ -45,6 +46,7 @@ class Node:
     path: tuple[str, ...] = ()
     said: str = ""
     used: frozenset[str] = frozenset()
+    logs: bool = False
 
     @property
     def joins(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import count
 
 from striate.layers import Flatten, Layer, Volume
@@ -74,7 +75,7 @@ class Notes:
         met = list(met)
         order, volume = SPATIAL, None
         origin = next((each for value in met if (each := _volume(value))), None)
-        if shape is not None and shape[:1] == (images,):
+        if shape is not None and shape[:1] == (images,) and 0 not in shape:
             if len(shape) == 2:
                 order, volume = FLAT, Volume(1, 1, shape[1])
             elif origin and shape[1:] == origin.shape():
@@ -85,6 +86,14 @@ class Notes:
         node = Node(None, inputs, volume, path=self.path, said=said, used=used)
         origin = None if volume else origin
         return Value(numbered(self.count, self.nodes, node), order, volume, origin=origin)
+
+    def logged(self, input: Value) -> Value:
+        """The logarithm of the softmax of this."""
+        input = self.in_a_row(input)
+        node = Node(
+            None, (input.node,), input.volume, path=self.path, said="log_softmax", logs=True
+        )
+        return replace(input, node=numbered(self.count, self.nodes, node))
 
     def volume(self, node: int) -> Volume | None:
         return self.input if node == INPUT else self.nodes[node].volume

@@ -22,8 +22,9 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from striate.build import ConvNet, attribute
+from striate.data import Preparation
 from striate.errors import StriateError
-from striate.layers import Opaque, Volume
+from striate.layers import Opaque, Softmax, Volume
 from striate.network import Network
 from striate.recover.elements import implied
 from striate.recover.graph import Graph, simplified
@@ -33,6 +34,7 @@ from striate.recover.text import written
 from striate.steps import Step
 
 IMAGES = 2  # that outputs are compared on
+LOGS = "it gives logarithms of probabilities: read as softmax, which gives the probabilities"
 CLOSE = 1e-4  # of the largest output: what sums in another order may differ by in float32
 
 Answers = Callable[[Tensor], Tensor]
@@ -50,6 +52,7 @@ class Recovered:
         unused: the model's other parameters, and how many values each has.
         answers: the model itself: images (N, D, H, W) to what it gives.
         aside: what of the source is no part of the network, a line each.
+        preparation: of the images that the weights were trained on, where the source says so.
     """
 
     network: Network
@@ -58,6 +61,7 @@ class Recovered:
     unused: Mapping[str, int]
     answers: Answers
     aside: tuple[str, ...] = ()
+    preparation: Preparation | None = None
 
     @property
     def opaque(self) -> tuple[Step, ...]:
@@ -187,6 +191,11 @@ def rebuilt(
         learned: the names among them that are parameters.
     """
     sizes = {name: each.numel() for name, each in tensors.items() if name in learned}
+    last = graph.nodes[graph.output]
+    if last.logs:
+        graph.nodes[graph.output] = replace(last, layer=Softmax())
+        logarithms = answers
+        answers = lambda images: logarithms(images).exp()  # noqa: E731
     graph = implied(without_unknown(simplified(graph), sizes))
     network, steps = written(graph, front)
     used = frozenset[str]().union(*(node.used for node in graph.nodes.values()))
@@ -196,6 +205,7 @@ def rebuilt(
         sum(size for name, size in sizes.items() if name in used),
         {name: size for name, size in sizes.items() if name not in used},
         answers,
+        (LOGS,) if last.logs else (),
     )
     if found.opaque:
         return found

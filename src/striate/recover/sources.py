@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from torch import nn
 
-from striate.errors import StriateError, nearest
+from striate.data import Preparation
+from striate.errors import RunError, StriateError, nearest
+from striate.foreign import raised
 from striate.layers import Volume
 from striate.recover.recovery import Recovered, recover
 
@@ -21,10 +23,13 @@ SOURCE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
 
 
 class Found(NamedTuple):
-    """A module, and the images that it is for where that is known."""
+    """A module, and of the images that it is for what is known: their volume, how they are
+    prepared.
+    """
 
     module: nn.Module
     input: Volume | None
+    preparation: Preparation | None = None
 
 
 def recovered(source: str, input: Volume | None = None, *, pretrained: bool = False) -> Recovered:
@@ -50,20 +55,30 @@ def recovered(source: str, input: Volume | None = None, *, pretrained: bool = Fa
                 f"{source} has the weights that it has: timm and torchvision alone ask"
             )
         find = LIBRARIES.get(library, _function_of(library))
-        module, usual = find(name, pretrained)
+        module, usual, preparation = find(name, pretrained)
         found = recover(module, input or usual or COMMON, front={"name": source})
+        found = replace(found, preparation=preparation)
         if input or usual:
             return found
         guessed = f"{source} does not say what images it takes: read for {COMMON}, or say --input"
         return replace(found, aside=(guessed, *found.aside))
+    if pretrained:
+        raise StriateError(f"{source} has the weights that it has: timm and torchvision alone ask")
     return _of_run(source, input)
 
 
 def _of_run(source: str, input: Volume | None) -> Recovered:
     from striate.runs import open_run
 
-    run = open_run(source)
-    return recover(run.model(), input or run.network.input, front=run.network.front)
+    try:
+        run = open_run(source)
+    except RunError as reason:
+        if (Path(source) / "run.json").is_file() or source.endswith(".json"):
+            raise
+        models = "timm:resnet50, torchvision:vgg16, package.module:function or a file.onnx"
+        raise StriateError(f"{reason}; a model is named like {models}") from None
+    found = recover(run.model(), input or run.network.input, front=run.network.front)
+    return replace(found, preparation=run.preparation)
 
 
 def _timm(name: str, pretrained: bool = False) -> Found:
@@ -71,8 +86,10 @@ def _timm(name: str, pretrained: bool = False) -> Found:
     if name not in timm.list_models():
         raise StriateError(f"timm has no {name!r}: {nearest(name, timm.list_models())}")
     module = _made(lambda: timm.create_model(name, pretrained=pretrained), name)
-    said = getattr(module, "pretrained_cfg", {}).get("input_size")
-    return Found(module, Volume(said[1], said[2], said[0]) if said else None)
+    said = getattr(module, "pretrained_cfg", {})
+    size = said.get("input_size")
+    prepared = _prepared(said.get("mean"), said.get("std")) if pretrained else None
+    return Found(module, Volume(size[1], size[2], size[0]) if size else None, prepared)
 
 
 def _torchvision(name: str, pretrained: bool = False) -> Found:
@@ -84,16 +101,26 @@ def _torchvision(name: str, pretrained: bool = False) -> Found:
     slow = wanted is None and name in ("googlenet", "inception_v3")  # to draw weights at random
     options = {"init_weights": False} if slow else {}
     module = _made(lambda: models.get_model(name, weights=wanted, **options), name)
-    crop = getattr(weights.DEFAULT.transforms(), "crop_size", None) if len(weights) else None
-    return Found(module, Volume(crop[0], crop[0], 3) if crop else None)
+    said = weights.DEFAULT.transforms() if len(weights) else None
+    crop = getattr(said, "crop_size", None)
+    numbers = (getattr(said, name, None) for name in ("mean", "std"))
+    prepared = _prepared(*numbers) if wanted else None
+    return Found(module, Volume(crop[0], crop[0], 3) if crop else None, prepared)
+
+
+def _prepared(
+    mean: Sequence[float] | None, deviation: Sequence[float] | None
+) -> Preparation | None:
+    if not mean or not deviation:
+        return None
+    return Preparation(Volume(1, 1, len(mean)), tuple(mean), tuple(deviation))
 
 
 def _made(make: Callable[[], Any], name: str) -> Any:
     try:
         return make()
     except Exception as reason:  # whatever other people's code raises
-        lines = str(reason).strip().splitlines() or [type(reason).__name__]
-        raise StriateError(f"{name} cannot be made: {lines[0][:300]}") from reason
+        raise StriateError(f"{name} cannot be made: {raised(reason)}") from reason
 
 
 def _function_of(package: str) -> Callable[..., Found]:
@@ -128,6 +155,4 @@ def _imported(module: str, package: str) -> Any:
             raise StriateError(f"{package} is not here: {hint}") from None
         raise StriateError(f"{package} cannot be imported: {reason}") from reason
     except Exception as reason:
-        raise StriateError(
-            f"{package} cannot be imported: {type(reason).__name__}: {reason}"
-        ) from reason
+        raise StriateError(f"{package} cannot be imported: {raised(reason)}") from reason

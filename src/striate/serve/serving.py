@@ -85,7 +85,8 @@ class _Supervisor:
 
     def begin(self, number: int) -> None:
         ours, theirs = self.spawn.Pipe()
-        given = (self.opened, self.settings, self.listening, self.shared, number, theirs)
+        late = bool(self.workers)  # somebody answers already, or says that the network is loaded
+        given = (self.opened, self.settings, self.listening, self.shared, number, theirs, late)
         process = self.spawn.Process(target=work, args=given, name=f"worker {number}")
         with unheard():
             process.start()
@@ -113,7 +114,7 @@ class _Supervisor:
             self.say(said)
             return
         worker.ready = True
-        if not self.announced:
+        if not self.announced and all(each.ready for each in self.workers):
             self.announced = True
             host, port = self.listening.getsockname()[:2]
             host = f"[{host}]" if ":" in host else host

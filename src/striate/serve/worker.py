@@ -1,10 +1,11 @@
-"""One process that answers: it listens at once, and loads its network beside that."""
+"""One process that answers. The first listens at once, and loads its network beside that."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from striate.ship.predictor import Predictor
 
 GRACE = 60.0  # seconds that clients have to take their answers when the server ends
+HEARS = 0.1  # seconds between looks for orders while it loads
 BACKLOG = 2048  # connections that the system holds until they are accepted
 
 
@@ -40,6 +42,7 @@ def work(
     shared: Any,
     number: int,
     orders: Pipe,
+    late: bool,
 ) -> None:
     """Answer until told to stop, or until whoever would tell so has ended.
 
@@ -48,15 +51,22 @@ def work(
         shared: memory for all workers' numbers.
         orders: says ("ready", sentence) or ("failed", reason); anything that comes in, and its
             end, means to stop.
+        late: listen once the network is loaded, as others answer meanwhile.
     """
     _raise_open_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, to all at once: one decides
     service = Service(settings, listening.getsockname()[1], Metrics(shared, number))
     server = Server(service)
     Thread(target=_obey, args=(orders, server), daemon=True).start()
-    Thread(target=_load, args=(opened, service, orders, server), daemon=True).start()
-    server.run(sockets=[listening])
+    loading = Thread(target=_load, args=(opened, service, orders, server), daemon=True)
+    loading.start()
+    while late and loading.is_alive() and not server.should_exit:
+        loading.join(HEARS)
+    if not (late and server.should_exit):
+        server.run(sockets=[listening])
     service.close()
+    if loading.is_alive():
+        os._exit(0)  # an engine's own threads do not bear an end while they begin
 
 
 class Server(uvicorn.Server):

@@ -38,6 +38,7 @@ class About:
         volume: of the pixels that it takes.
         network: its text.
         mean, deviation: as of the Preparation.
+        mean_image: whether a mean image, which the artefact holds, is subtracted, not the mean.
     """
 
     name: str
@@ -46,6 +47,7 @@ class About:
     network: str
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    mean_image: bool = False
 
     def preparation(
         self, network: Network, mean_image: NDArray[np.float32] | None = None
@@ -101,7 +103,8 @@ def understood(text: str, source: str) -> About:
         way = said["preprocessing"]
         mean, deviation = (tuple(map(float, way[name])) for name in ("mean", "deviation"))
         name, network = str(said["name"]), str(said["network"])
-        return About(name, classes, volume, network, mean, deviation)
+        by_pixel = bool(way["mean_image"])
+        return About(name, classes, volume, network, mean, deviation, by_pixel)
     except KeyError as reason:
         raise StriateError(f"{source}: its metadata lack {reason}") from None
     except (TypeError, ValueError, OverflowError, RecursionError) as reason:

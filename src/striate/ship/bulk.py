@@ -81,11 +81,6 @@ def _likeliest(classes: Sequence[str], found: NDArray[np.float32], top: int) -> 
     return tuple((classes[at], float(found[at])) for at in np.argsort(-found, kind="stable")[:top])
 
 
-def refused(loose: Loose) -> list[Prediction]:
-    """What is said of files that cannot be opened."""
-    return [Prediction(path, error=reason) for path, reason in loose.unreadable]
-
-
 class Done(NamedTuple):
     """What came of shards.
 
@@ -157,8 +152,8 @@ def in_shards(
         def told(_: str, done: int, of: int, what: str = what) -> None:
             tell(what, done, of)
 
-        found = refused(loose) if number == 0 else []
-        found += predict(predictor, loose, entries, top=top, workers=workers, tell=told)
+        made = predict(predictor, loose, entries, top=top, workers=workers, tell=told)
+        found = list(made)
         write(folder / name, text(found).encode("utf-8", "surrogateescape"))
         images += len(found)
         passed += [each for each in found if each.error]

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from striate.errors import SeeError
 from striate.evaluate import Rate
 from striate.gallery import picture
 from striate.layers.volume import Volume
-from striate.recipes import Recipe, model_of, to_toml
+from striate.recipes import Recipe, made_from, to_toml
 from striate.records import Score
 from striate.runs import Run
 from striate.ship.about import DECODED, RESIZED
@@ -113,10 +112,9 @@ def _parts(run: Run, pictures: tuple[str, ...]) -> Iterator[str]:
         yield f"It began with the weights of {_code(source)}; {line(str(origin))}."
         yield from ("", f"SHA-256 of those weights: `{origin.sha256}`.", "")
     yield f"{_made_from(recipe)}:"
-    whole = to_toml(replace(recipe, note=""))  # which is advice, for the recipe as it comes
     yield from (
         "",
-        _fenced(whole.rstrip("\n"), "toml"),
+        _fenced(to_toml(recipe).rstrip("\n"), "toml"),
         "",
         f"Computed on {run.compute}.",
     )
@@ -146,12 +144,14 @@ def _parts(run: Run, pictures: tuple[str, ...]) -> Iterator[str]:
 
 def _made_from(recipe: Recipe) -> str:
     """The recipe that it is, and what was changed."""
-    if (found := model_of(recipe)) is None:
+    if (found := made_from(recipe)) is None:
         return f"{line(recipe.title)}. The recipe" if recipe.title else "The recipe"
     name, changed = found
-    settings = (line(f"{key}={value}") for key, value in changed.items())
-    but = f", but for {_code(' '.join(settings))}" if changed else ""
-    return f"The recipe `{name}` of striate ({line(recipe.title)}){but}. Whole"
+    said = f"The recipe `{name}` of striate ({line(recipe.title)})"
+    if not changed:
+        return f"{said}, as it comes"
+    but = ", ".join(_code(key) for key in changed)
+    return f"{said}, but for {but}, which its note does not know of. Whole"
 
 
 def _source(run: Run) -> str:

@@ -31,7 +31,9 @@ Answer = Callable[[Sequence[Pixels]], list[Answers]]
 """Batches of pixels to what is said of each."""
 
 EXPORTED = "model"  # in what a safetensors file says: the network and the preparation
-MEAN_IMAGE = "preparation.mean_image"  # among the tensors of a safetensors file
+PREPARATION = "preparation."  # how names of tensors that are no weights begin
+MEAN_IMAGE = f"{PREPARATION}mean_image"  # among those of a safetensors file
+SHIFT = f"{PREPARATION}shift"  # the same in levels, among those beside a Python file
 SLOWEST = 600  # seconds that a process may take to answer
 
 # What a fresh process does with a written file of Python: it answers for pixels.
@@ -126,7 +128,7 @@ def read_safetensors(path: Path) -> Model:
 
 
 def model_from(tensors: Mapping[str, torch.Tensor], said: str, path: str) -> Model:
-    """The model of such a file's tensors.
+    """The model of such a file's tensors, or of those beside an exported Python file.
 
     Args:
         said: what its metadata have under EXPORTED.
@@ -137,9 +139,13 @@ def model_from(tensors: Mapping[str, torch.Tensor], said: str, path: str) -> Mod
     """
     about = understood(said, path)
     network = Network.parse(about.network, path)
-    weights = {name: each for name, each in tensors.items() if name != MEAN_IMAGE}
-    mean_image = tensors.get(MEAN_IMAGE)
-    preparation = about.preparation(network, None if mean_image is None else mean_image.numpy())
+    weights = {name: each for name, each in tensors.items() if not name.startswith(PREPARATION)}
+    image = tensors[SHIFT] / 255 if SHIFT in tensors else tensors.get(MEAN_IMAGE)
+    if about.mean_image and image is None:
+        raise RunError(f"{path} lacks its mean image")
+    preparation = about.preparation(
+        network, image.numpy() if about.mean_image and image is not None else None
+    )
     with torch.random.fork_rng(devices=[]):
         module = network.build()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
+import torch
 from torch import Tensor, nn
 
 from striate.containers import Chain
@@ -62,16 +62,22 @@ def begin_with(
         classes: that it will tell apart.
         wish: of HEADS. By default its last layer, and that of each auxiliary head, begins anew
             where the weights tell other classes apart, or nobody knows which, and another number.
+            One that is kept has the scores of classes where their names stand now; those that are
+            `renamed` go by the order of the others.
 
     Raises:
         RunError: nothing fits, or a head is to be kept that does not fit.
     """
     last = _heads(model)
-    others = bool(known.classes) and known.classes != classes
+    others = bool(known.classes) and {*known.classes} != {*classes}
     anew = wish == "new" or (others and wish != "keep")
     weights = {
         name: each for name, each in known.weights.items() if not (anew and _layer(name) in last)
     }
+    rows = [before for before, _ in _matched(known.classes, classes)]
+    for name in weights if rows != sorted(rows) else ():
+        if _layer(name) in last and len(weights[name]) == len(rows):
+            weights[name] = weights[name][torch.tensor(rows)]
     kept = keep(weights, model)
     taken = [name for name in kept.taken if not name.endswith(UNCOUNTED)]
     fresh = {name: why for name, why in kept.anew.items() if not name.endswith(UNCOUNTED)}
@@ -100,6 +106,29 @@ def begin_with(
     )
 
 
+def renamed(known: Known, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Where a head is kept: the classes whose scores are others' now, each as `was is NOW now`."""
+    pairs = _matched(known.classes, classes)
+    return tuple(
+        f"{known.classes[before]} is {classes[now]} now"
+        for before, now in pairs
+        if known.classes[before] != classes[now]
+    )
+
+
+def _matched(before: tuple[str, ...], now: tuple[str, ...]) -> list[tuple[int, int]]:
+    """For each class the place that it had: by its name, or else the next that has none now.
+
+    None where there are others in number.
+    """
+    if len(before) != len(now):
+        return []
+    left = (at for at, name in enumerate(before) if name not in now)
+    return [
+        (before.index(name) if name in before else next(left), at) for at, name in enumerate(now)
+    ]
+
+
 def preparation_for(known: Known, network: Network) -> Preparation | None:
     """What was done to the images that the weights were trained on, for a network's input.
 
@@ -109,10 +138,9 @@ def preparation_for(known: Known, network: Network) -> Preparation | None:
     found = known.preparation
     if found is None or found.input.depth != network.input.depth:
         return None
-    if found.input == network.input or found.mean_image is None:
-        return replace(found, input=network.input)
-    mean = tuple(found.mean_image.astype(np.float64).mean(axis=(0, 1)).tolist())
-    return replace(found, input=network.input, mean=mean, mean_image=None)
+    if found.input == network.input:
+        return found
+    return replace(found.of_channels, input=network.input)
 
 
 def _heads(model: nn.Module) -> set[str]:

@@ -65,7 +65,13 @@ def fetched(name: str, *, tell: Tell = silent) -> Fetched:
 
 def _file(repository: str, revision: str | None, name: str) -> Path:
     try:
-        from huggingface_hub import constants, errors, hf_hub_download
+        from huggingface_hub import (
+            _CACHED_NO_EXIST,
+            constants,
+            errors,
+            hf_hub_download,
+            try_to_load_from_cache,
+        )
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError:
         raise RunError("huggingface_hub is not installed: pip install 'striate[hub]'") from None
@@ -82,12 +88,14 @@ def _file(repository: str, revision: str | None, name: str) -> Path:
     except errors.RevisionNotFoundError:
         raise RunError(f"{where}: there is no such revision") from None
     except errors.LocalEntryNotFoundError:
-        kind = Missing if constants.HF_HUB_OFFLINE else RunError
-        raise kind(
+        lacks = try_to_load_from_cache(repository, name, revision=revision)
+        known = constants.HF_HUB_OFFLINE or lacks is _CACHED_NO_EXIST
+        raise (Missing if known else RunError)(
             f"{where}: the hub cannot be reached, and its {name} was not fetched before"
         ) from None
     except errors.EntryNotFoundError:
-        raise Missing(f"{where} has no {name}{_others(repository, revision)}") from None
+        others = _others(repository, revision) if name == WEIGHTS else ""
+        raise Missing(f"{where} has no {name}{others}") from None
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as reason:
         said = str(reason).strip().splitlines() or [type(reason).__name__]
         raise RunError(f"{where} cannot be fetched: {said[0]}") from None

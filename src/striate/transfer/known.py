@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import file_digest
@@ -12,7 +13,7 @@ from torch import Tensor
 from striate.data import Preparation
 from striate.data.tell import Tell, silent
 from striate.disk import at_home
-from striate.errors import RunError
+from striate.errors import DataError, RunError
 from striate.layers.volume import Volume
 from striate.network import Network
 from striate.runs import lasting, open_run
@@ -22,6 +23,7 @@ from striate.transfer.published import published
 
 # How files begin that can run when they are read: a zip archive and a pickle, as torch.save writes.
 PICKLES = (b"PK\x03\x04", b"\x80")
+PREPARED = "prepared"  # in what a file says: the mean and deviation of each channel, as JSON
 HEADER = b"{"  # after the eight bytes of its length, which may be those of PICKLES too
 
 
@@ -67,6 +69,11 @@ def known(source: str, *, tell: Tell = silent) -> Known:
     path = at_home(source)
     if path.is_file() or path.suffix == ".safetensors":
         return _of_file(path, str(path))
+    if ":" in source and not path.exists():
+        raise RunError(
+            f"--from takes a run, a .safetensors file or {HUB}OWNER/NAME: `striate recover "
+            f"{source} --pretrained --out NET --weights FILE` writes such a file"
+        )
     run = open_run(source)
     path = run.path / "weights.safetensors"
     if not path.is_file():
@@ -85,11 +92,28 @@ def _of_file(path: Path, name: str) -> Known:
         model = model_from(weights, about[EXPORTED], name)
         own = model.module.state_dict()
         return Known(source, own, sha256, model.network, model.classes, model.preparation)
+    given = _given(about[PREPARED], name) if PREPARED in about else None
     found = published(weights)
     if found is None:
-        return Known(source, weights, sha256)
-    preparation = _prepared(found.mean, found.deviation)
+        return Known(source, weights, sha256, preparation=given)
+    preparation = given or _prepared(found.mean, found.deviation)
     return Known(source, found.weights, sha256, found.network, (), preparation)
+
+
+def prepared(preparation: Preparation | None) -> dict[str, str]:
+    """What a file of weights says of the images that they were trained on, where that is known."""
+    if preparation is None:
+        return {}
+    plain = preparation.of_channels
+    return {PREPARED: json.dumps([plain.mean, plain.deviation])}
+
+
+def _given(said: str, name: str) -> Preparation:
+    try:
+        mean, deviation = (tuple(map(float, each)) for each in json.loads(said))
+        return _prepared(mean, deviation)
+    except (ValueError, TypeError, DataError) as reason:
+        raise RunError(f"{name}: how its images were prepared cannot be used: {reason}") from None
 
 
 def _prepared(mean: tuple[float, ...], deviation: tuple[float, ...]) -> Preparation:
@@ -122,6 +146,8 @@ def _read(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str], str
             f"{name} is a pickle or an archive of one, which could run code when it is read: "
             "striate reads safetensors alone"
         )
+    if begins[8:] != HEADER:
+        raise RunError(f"{name} is no safetensors file")
     tensors, about = read_tensors(path)
     for tensor, values in tensors.items():
         if values.is_floating_point() and not _wide(values).isfinite().all():

@@ -64,12 +64,13 @@ def _scaled_tanh(trace: OnnxTracer, call: Call, input: Value) -> Value:
     return valuewise(trace, layer, input)
 
 
-@named("Softmax")
+@named("Softmax", "LogSoftmax")
 def _softmax(trace: OnnxTracer, call: Call, input: Value) -> Value:
     old = trace.live.file.opsets.get("", 1) < 13  # then over all axes from this one on
     axis = call.get("axis", 1 if old else -1)
     require(not old or len(trace.shapes[0]) == 2)
-    return pytorch("softmax", trace, input, axis)
+    name = "softmax" if call.operator == "Softmax" else "log_softmax"
+    return pytorch(name, trace, input, axis)
 
 
 @named("Dropout")

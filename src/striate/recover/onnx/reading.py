@@ -14,13 +14,15 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor
 
+from striate.data import Preparation
 from striate.errors import StriateError
 from striate.foreign import session_of, short
 from striate.layers import Volume
+from striate.network import Network
 from striate.recover.onnx.beginning import Beginning, begun
 from striate.recover.onnx.calls import Live, read
 from striate.recover.onnx.naming import Naming
-from striate.recover.onnx.opening import Array, opened
+from striate.recover.onnx.opening import Array, Opened, opened
 from striate.recover.onnx.patterns import fused
 from striate.recover.onnx.tracing import KEPT, OnnxTracer
 from striate.recover.recovery import Recovered, rebuilt
@@ -52,8 +54,20 @@ def recovered_file(path: Path, input: Volume | None = None) -> Recovered:
         found = rebuilt(graph, tensors, learned, answers, {"name": _title(path)})
     except RecursionError:
         raise StriateError(f"{path} is nested too deeply to be written down") from None
-    aside = (*start.said(), *_shared(tracer), *_left(file.others))
-    return replace(found, aside=aside)
+    aside = (*found.aside, *start.said(), *_shared(tracer), *_left(file.others))
+    return replace(found, aside=aside, preparation=_preparation(file, found.network))
+
+
+def _preparation(file: Opened, network: Network) -> Preparation | None:
+    """Of images, where `striate export` wrote the file, whose graph begins with it."""
+    from striate.ship.about import KEY, understood  # the room above wrote such files
+
+    said = {each.key: each.value for each in file.model.metadata_props}
+    if KEY not in said:
+        return None
+    about = understood(said[KEY], str(file.path))
+    depth = about.volume.depth
+    return None if about.mean_image or depth != network.input.depth else about.preparation(network)
 
 
 def _title(path: Path) -> str:

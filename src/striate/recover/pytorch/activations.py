@@ -74,6 +74,15 @@ def _softmax(
     return valuewise(trace, layers.Softmax(), trace.in_a_row(input))
 
 
+@named("log_softmax")
+def _log_softmax(
+    trace: Tracer, input: Value, dim: int = -1, _stacklevel: int = 3, dtype: Any = None
+) -> Value:
+    require(dim is not None, dtype is None)
+    require(dim % input.rank == CHANNELS.get(input.order))
+    return trace.logged(input)
+
+
 @named("dropout", "dropout_", "dropout2d", "feature_dropout")
 def _dropout(
     trace: Tracer, input: Value, p: float = 0.5, training: bool = True, inplace: bool = False

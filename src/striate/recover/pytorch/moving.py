@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from striate.recover.pytorch.tracing import Tracer
 
 
-@named("contiguous", "clone", "detach", "to", "float", "type_as", "alias", "data", "real", "type")
+@named("contiguous", "clone", "detach", "to", "float", "type_as", "alias", "data", "type")
 def _same(trace: Tracer, input: Value, *rest: Any, **options: Any) -> Value:
     input.check(trace.shapes[0])
     return input

@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from striate.errors import Misfit, StriateError
+from striate.foreign import raised
 from striate.layers import Identity, Volume
 from striate.layers.settings import BadSetting
 from striate.recover.graph import Graph
@@ -31,7 +32,7 @@ from striate.recover.values import FLAT, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 
 MOST_CHANNELS = 100_000  # that a buffer may list
-IMAGES = 2  # so that a number of images is not taken for a volume's side
+IMAGES = 7919  # no side of any volume: what has shapes alone may be of any size
 
 
 def plain(tensor: Tensor) -> torch.dtype:
@@ -59,10 +60,9 @@ def traced(module: nn.Module, input: Volume) -> Graph:
             "it is read from shapes alone"
         ) from reason
     except Exception as reason:  # whatever the module's own code raises
-        lines = str(reason).strip().splitlines() or [""]
         raise StriateError(
-            f"{type(module).__name__} does not run on images of {input}: "
-            f"{type(reason).__name__}: {lines[0][:300]}"
+            f"{type(module).__name__} does not run on images of {input} (--input names others): "
+            f"{raised(reason)}"
         ) from reason
     finally:
         for each, mode in modes.items():
@@ -189,6 +189,7 @@ class Tracer(Notes, TorchFunctionMode):
             for each in tree_leaves((args, kwargs))
             if isinstance(each, Tensor)
         ]
+        met = met[:1] if name in RESHAPES else met  # of another tensor only the shape is asked
         for each in results:
             self.held.setdefault(_memory(each), []).append(each)
         if not any(isinstance(each, Value) for each in met):
@@ -207,7 +208,7 @@ class Tracer(Notes, TorchFunctionMode):
                 raise Unknown
             for value, shape in zip(values, self.shapes, strict=True):
                 value.check(shape)
-        except (Unknown, Misfit, BadSetting, TypeError, ValueError):
+        except (Unknown, Misfit, BadSetting, TypeError, ValueError, AttributeError, LookupError):
             self.nodes = begun
             values = [self.lost(name, met, shape) for shape in self.shapes]
         for tensor, value in zip(results, values, strict=True):
@@ -254,7 +255,7 @@ class Tracer(Notes, TorchFunctionMode):
 # What gives the values of one tensor in another shape.
 RESHAPES = {
     *("view", "reshape", "unsqueeze", "squeeze", "flatten", "contiguous", "clone", "detach"),
-    *("__getitem__", "view_as", "expand_as", "to", "float", "type_as", "unflatten"),
+    *("__getitem__", "view_as", "expand_as", "to", "float", "type_as", "unflatten", "data"),
 }
 # What changes a tensor in place, as inference tensors count no changes.
 WRITES = {"__setitem__", "__set__", "__iadd__", "__imul__", "__isub__", "__itruediv__", "copy_"}
