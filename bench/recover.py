@@ -111,7 +111,7 @@ def studied(source: str) -> dict[str, Any]:
     began = time.perf_counter()
     library, name = source.split(":")
     try:
-        module, usual = LIBRARIES[library](name)
+        module, usual, _ = LIBRARIES[library](name)
         module.eval()
         shaken(module)
         volume = usual or COMMON
@@ -151,7 +151,7 @@ def counted(found: Found) -> dict[str, int | None]:
     """Multiply-adds of convolutions and matrix products, as fvcore and PyTorch count them."""
     from fvcore.nn import FlopCountAnalysis
 
-    module, volume = found
+    module, volume = found.module, found.input
     height, width, depth = volume or Volume(*COMMON)
     images = torch.zeros(1, depth, height, width)
     with torch.inference_mode():
