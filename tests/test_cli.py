@@ -13,6 +13,7 @@ import pytest
 from conftest import SOURCE, Run
 
 from striate import __version__, zoo
+from striate.cli import main
 from striate.network import Network
 
 TOTALS = {
@@ -425,6 +426,19 @@ def test_full_disk(tmp_path: Path) -> None:
         )
     assert ran.returncode == 1
     assert ran.stderr == "[Errno 28] No space left on device\n"
+
+
+def test_ctrl_c_ends_with_its_own_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("striate.cli.zoo.command.callback", interrupted)
+    monkeypatch.setattr(sys, "argv", ["striate", "zoo"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130 and capsys.readouterr().err.strip() == "interrupted"
 
 
 # -- what is loaded

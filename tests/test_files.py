@@ -328,6 +328,13 @@ def test_a_manifest_is_read_as_programs_write_it(tmp_path: Path) -> None:
     assert listing.read(listing.entries[-1])[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_manifest_may_be_cut_otherwise_than_by_commas(tmp_path: Path, delimiter: str) -> None:
+    rows = [("path", "label"), *((f"data/{name}/0.png", f"{name}, or so") for name in "ab")]
+    text = "\ufeff" + "\n".join(delimiter.join(row) for row in rows)
+    assert list_files(manifest(tmp_path, text)).classes == ("a, or so", "b, or so")
+
+
 def test_a_manifests_missing_files_are_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     rows = ["path,label", *(f"data/{name}/{n}.png,{name}" for name in "ab" for n in range(4))]

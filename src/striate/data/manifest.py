@@ -24,6 +24,7 @@ from striate.data.files import (
 from striate.data.images import Unreadable
 from striate.errors import DataError, nearest
 
+DELIMITERS = (",", ";", "\t")  # the one that the first line has most of
 COLUMNS = ("path", "label", "split")
 Row = tuple[int, str, str, str]  # its number, path, label, split
 
@@ -113,7 +114,9 @@ def _rows(path: Path, needed: tuple[str, ...]) -> list[Row]:
 def _csv(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.reader(file, strict=True)
+            delimiter = max(DELIMITERS, key=file.readline().count)
+            file.seek(0)
+            table = csv.reader(file, delimiter=delimiter, strict=True)
             header = [name.strip().lower() for name in next(table, [])]
             places = [header.index(name) if name in header else None for name in COLUMNS]
             _require(path, header, needed)

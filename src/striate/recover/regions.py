@@ -16,6 +16,13 @@ from striate.recover.graph import Graph, Node, Tree, dominators
 from striate.steps import INPUT
 
 LONGEST_NAME = 40
+# What says less of what stands between two volumes: layers, and what moves, cuts or joins values.
+USUAL = {"conv2d", "dropout", "gelu", "gemm", "layer_norm", "layer_normalization", "linear", "relu"}
+MOVES = {
+    *("", "add", "cat", "chunk", "concat", "expand", "flatten", "gather", "getitem", "mul", "pad"),
+    *("permute", "reshape", "slice", "split", "squeeze", "stack", "sub", "transpose", "unsqueeze"),
+    *("view", "unbind", "div", "roll", "contiguous"),
+}
 END = -2  # what reads the output
 
 
@@ -85,7 +92,7 @@ def _closed(graph: Graph, inside: set[int], start: int, sizes: Mapping[str, int]
     layer = Opaque(
         extent=Pair(volume.height, volume.width),
         depth=volume.depth,
-        name=_name(graph, path, graph.nodes[start]),
+        name=_name(graph, path, [graph.nodes[start], *(graph.nodes[each] for each in members)]),
         learned=sum(sizes.get(name, 0) for name in used),
     )
     node = Node(layer, (entries.pop() if entries else INPUT,), volume, {}, path, used=used)
@@ -95,10 +102,13 @@ def _closed(graph: Graph, inside: set[int], start: int, sizes: Mapping[str, int]
     return replace(graph, nodes=nodes)
 
 
-def _name(graph: Graph, path: tuple[str, ...], node: Node) -> str:
-    """The module that it is, or else the operation in the way."""
+def _name(graph: Graph, path: tuple[str, ...], nodes: list[Node]) -> str:
+    """The module that it is, or else the operation in the way that says most."""
     said = graph.kinds.get(path[-1], "") if path else ""
-    return snake(said if said not in ("", "Sequential") else node.said) or "unknown"
+    if said in ("", "Sequential"):
+        lost = [snake(each.said) for each in nodes if each.layer is None]
+        said = min(lost, key=lambda each: (each in MOVES) * 2 + (each in USUAL))
+    return snake(said) or "unknown"
 
 
 def snake(name: str) -> str:
