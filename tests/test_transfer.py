@@ -26,6 +26,7 @@ from striate.session import Session, begin, resume
 from striate.ship.export import export
 from striate.ship.model import of_run
 from striate.state import initial
+from striate.storage import write_tensors
 from striate.transfer import Known, fitted, known, network_of, preparation_for
 
 __all__ = ["striate"]  # the fixture
@@ -311,6 +312,17 @@ def test_numbers_of_other_kinds_are_read_or_refused(tmp_path: Path) -> None:
         known(str(path))
     save_file({"conv1.weight": torch.ones(2)}, path, {"striate": "[" * 100_000})
     with pytest.raises(RunError, match="is damaged"):
+        known(str(path))
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "[[1], [0]]", "[[1e999], [1]]", "[[], []]", "[1, 2]", "{}", "[" * 9999, '["a", "b"]'],
+)
+def test_what_a_file_says_of_its_images_may_be_damaged(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "w.safetensors"
+    write_tensors(path, {"conv1.weight": torch.zeros(4, 1, 3, 3)}, {"prepared": said})
+    with pytest.raises(RunError, match="how its images were prepared cannot be used"):
         known(str(path))
 
 

@@ -45,7 +45,7 @@ def command(
     volume = Volume(*read_volume(input)) if input else None
     _check_files(out, weights)
     found = recovered(source, volume, pretrained=pretrained)
-    if weights and not found.weights:
+    if weights and found.opaque:
         opaque = ", ".join(step.name for step in found.opaque[:3])
         raise StriateError(
             f"{opaque} cannot be expressed, so that the weights have no names to go by: leave "

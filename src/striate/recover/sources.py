@@ -45,15 +45,13 @@ def recovered(source: str, input: Volume | None = None, *, pretrained: bool = Fa
     Raises:
         StriateError: there is no such source, or it cannot be read.
     """
+    if pretrained and source.partition(":")[0] not in LIBRARIES:
+        raise StriateError(f"{source} has the weights that it has: timm and torchvision alone ask")
     if source.endswith(".onnx"):
         onnx: Any = _imported("striate.recover.onnx", "onnx")
         return cast(Recovered, onnx.recovered_file(Path(source), input))
     if (named := SOURCE.fullmatch(source)) and not Path(source).exists():
         library, name = named.groups()
-        if pretrained and library not in LIBRARIES:
-            raise StriateError(
-                f"{source} has the weights that it has: timm and torchvision alone ask"
-            )
         find = LIBRARIES.get(library, _function_of(library))
         module, usual, preparation = find(name, pretrained)
         found = recover(module, input or usual or COMMON, front={"name": source})
@@ -62,8 +60,6 @@ def recovered(source: str, input: Volume | None = None, *, pretrained: bool = Fa
             return found
         guessed = f"{source} does not say what images it takes: read for {COMMON}, or say --input"
         return replace(found, aside=(guessed, *found.aside))
-    if pretrained:
-        raise StriateError(f"{source} has the weights that it has: timm and torchvision alone ask")
     return _of_run(source, input)
 
 

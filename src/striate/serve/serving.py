@@ -85,7 +85,7 @@ class _Supervisor:
 
     def begin(self, number: int) -> None:
         ours, theirs = self.spawn.Pipe()
-        late = bool(self.workers)  # somebody answers already, or says that the network is loaded
+        late = bool(self.workers)  # another answers, if only that it is being loaded
         given = (self.opened, self.settings, self.listening, self.shared, number, theirs, late)
         process = self.spawn.Process(target=work, args=given, name=f"worker {number}")
         with unheard():

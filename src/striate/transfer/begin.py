@@ -76,7 +76,7 @@ def begin_with(
     }
     rows = [before for before, _ in _matched(known.classes, classes)]
     for name in weights if rows != sorted(rows) else ():
-        if _layer(name) in last and len(weights[name]) == len(rows):
+        if _layer(name) in last and weights[name].shape[:1] == (len(rows),):
             weights[name] = weights[name][torch.tensor(rows)]
     kept = keep(weights, model)
     taken = [name for name in kept.taken if not name.endswith(UNCOUNTED)]

@@ -112,7 +112,7 @@ def _given(said: str, name: str) -> Preparation:
     try:
         mean, deviation = (tuple(map(float, each)) for each in json.loads(said))
         return _prepared(mean, deviation)
-    except (ValueError, TypeError, DataError) as reason:
+    except (ValueError, TypeError, OverflowError, RecursionError, DataError) as reason:
         raise RunError(f"{name}: how its images were prepared cannot be used: {reason}") from None
 
 
