@@ -189,6 +189,7 @@ def test_the_python_file_passes_over_what_is_no_image(tmp_path: Path) -> None:
     assert done.returncode == 1 and done.stdout.startswith("red.png: class ")
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["none.png", "bad.png"]
     assert ran("red.png").returncode == 0 and "usage" in ran().stderr
+    assert "usage" in ran("--help").stderr
     made[1].unlink()
     assert "belongs beside this file" in ran("red.png").stderr
 

@@ -143,7 +143,8 @@ def test_a_run_that_ended_can_be_given_more_epochs(
 ) -> None:
     list(begun(tmp_path / "run").records())
     done = going_on(open_run(tmp_path / "run"), monkeypatch)
-    assert [type(record) for record in done.records()] == [Started, Ended]
+    assert done.warnings == ("all 3 epochs are done: a larger epochs=N, accepted, trains on",)
+    assert [type(record) for record in done.records()] == [Warned, Started, Ended]
     longer = replace(RECIPE, epochs=5)
     more = going_on(open_run(tmp_path / "run"), monkeypatch, recipe=longer, accept=True)
     assert [r.epoch for r in more.records() if isinstance(r, Evaluated)] == [4, 5]

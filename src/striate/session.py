@@ -236,6 +236,8 @@ def resume(
     done = state.progress.epochs
     if done > now.recipe.epochs:
         raise RunError(f"{run.path} has {done} epochs done: epochs={now.recipe.epochs} is too few")
+    if done == now.recipe.epochs:
+        warnings.append(f"all {done} epochs are done: a larger epochs=N, accepted, trains on")
     for what, version in now.versions.items():
         if run.versions.get(what) != version:
             before = run.versions.get(what, "an unknown version")
