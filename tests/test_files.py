@@ -331,6 +331,7 @@ def test_a_manifest_is_read_as_programs_write_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_a_manifest_may_be_cut_otherwise_than_by_commas(tmp_path: Path, delimiter: str) -> None:
     rows = [("path", "label"), *((f"data/{name}/0.png", f"{name}, or so") for name in "ab")]
+    rows = [('"a,b,c,d"', *rows[0]), *(("", *row) for row in rows[1:])]
     text = "\ufeff" + "\n".join(delimiter.join(row) for row in rows)
     assert list_files(manifest(tmp_path, text)).classes == ("a, or so", "b, or so")
 

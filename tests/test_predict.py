@@ -293,6 +293,20 @@ def test_images_that_a_table_names_and_nobody_finds_are_said(
     assert red["image"] == f"{folder}/red/1.jpg" and none["image"] == f"{folder}/none.jpg"
 
 
+def test_what_cannot_be_read_belongs_to_the_mark_of_shards(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else shards that are cut otherwise would stand for each other."""
+    table, names = tmp_path / "t.csv", [f"{folder}/{name}" for name in ("none.jpg", "red/1.jpg")]
+    words = [str(run.path), str(table), "--engine", "exact", "--shards", "2"]
+    words += ["--out", str(tmp_path / "shards")]
+    table.write_text("\n".join(["path", *names]))
+    assert called(words, capsys)[0] == 3
+    table.write_text("\n".join(["path", names[1]]))
+    with pytest.raises(RunError, match="holds shards of another prediction"):
+        called(words, capsys)
+
+
 def test_a_table_needs_no_labels_to_be_predicted(
     run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

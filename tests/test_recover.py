@@ -580,6 +580,13 @@ def test_a_parameter_made_like_the_images_is_that_parameter(function: object) ->
     assert text(net) == "layerscale"
 
 
+def test_weights_in_another_order_are_not_those_weights() -> None:
+    net = Written(lambda m, x: functional.conv2d(x, m.own[m.order], padding=1))
+    net.own = nn.Parameter(torch.rand(4, 3, 3, 3))
+    net.register_buffer("order", torch.tensor([2, 0, 1, 3]))
+    assert recover(net, SMALL).opaque
+
+
 def test_images_are_not_taken_for_positions() -> None:
     """Two images of two positions: neither their number nor a side says which is which."""
     net = Tokens(8)

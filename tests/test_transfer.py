@@ -13,6 +13,7 @@ import torch
 import toy
 from safetensors.torch import save_file
 from test_train_command import Striate, striate
+from torch import nn
 
 from striate import recipes, zoo
 from striate.compute import Compute
@@ -27,7 +28,7 @@ from striate.ship.export import export
 from striate.ship.model import of_run
 from striate.state import initial
 from striate.storage import write_tensors
-from striate.transfer import Known, fitted, known, network_of, preparation_for
+from striate.transfer import Known, begin_with, fitted, known, network_of, preparation_for
 
 __all__ = ["striate"]  # the fixture
 
@@ -98,7 +99,7 @@ def test_all_but_the_head_is_taken_and_said(before: Path, tmp_path: Path) -> Non
         (("dark", "grey", "bright"), "new", ("fc1 (as asked for)",)),
         (("x", "y", "z"), None, ("fc1 (other classes)",)),
         (("x", "y", "z"), "keep", ()),
-        (("grey", "dark", "bright"), None, ()),
+        (("grey", "dark", "bright"), None, ("fc1 (other classes)",)),
     ],
 )
 def test_the_head_follows_the_classes(
@@ -113,7 +114,6 @@ def test_the_head_follows_the_classes(
 @pytest.mark.parametrize(
     ("classes", "head", "rows", "said"),
     [
-        (("grey", "dark", "bright"), None, [1, 0, 2], ()),
         (("grey", "dark", "bright"), "keep", [1, 0, 2], ()),
         (("bright", "dark", "slate"), "keep", [2, 0, 1], ("grey is slate now",)),
         (("x", "y", "grey"), "keep", [0, 2, 1], ("dark is x now", "bright is y now")),
@@ -129,6 +129,23 @@ def test_a_head_that_is_kept_goes_by_the_names_of_classes(
     assert torch.equal(now["conv1.weight"], old["conv1.weight"])
     words = f"the head is kept: {', '.join(said)}"  # type: ignore[arg-type]
     assert session.warnings == ((words,) if said else ())
+
+
+def test_a_head_that_is_kept_brings_what_stands_behind_it() -> None:
+    text = "[8x8x1] conv3-6 relu conv1-3 bn avgpool softmax"
+    network = read(text)
+    model, there = (network.build().eval() for _ in range(2))
+    for each in there.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            for values in (each.weight.data, each.bias.data, each.running_mean):
+                values.normal_()
+    start = Known("there", there.state_dict(), "", network, ("a", "b", "c"))
+    begin_with(start, model, network, ("c", "a", "b"), "keep")
+    images = torch.rand(2, 1, 8, 8)
+    assert torch.allclose(model(images), there(images)[:, [2, 0, 1]])
+    twice = Known("there", there.state_dict(), "", network, ("a", "a", "c"))
+    begin_with(twice, model, network, ("c", "a", "b"), "keep")
+    assert torch.equal(model(images), there(images)), "of names that say nothing"
 
 
 def test_frozen_layers_that_were_drawn_are_warned_of(tmp_path: Path) -> None:

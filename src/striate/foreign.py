@@ -13,8 +13,8 @@ from typing import Any
 from striate.errors import StriateError
 
 # Where code lies that the person in front did not write.
-PLACES = [sysconfig.get_path(each) for each in ("stdlib", "purelib", "platlib")]
-INSTALLED = (str(Path(__file__).parent), *PLACES, "<")
+PLACES = [Path(__file__).parent, *map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))]
+INSTALLED = (*(f"{each}{os.sep}" for each in PLACES), "<")
 LARGEST = 2**31 - 1  # bytes: no larger message can be parsed
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 

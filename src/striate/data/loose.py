@@ -27,7 +27,7 @@ from striate.disk import at_home
 from striate.errors import DataError
 
 STANDARD_INPUT = "-"
-Contents = tuple[Iterable[Found], Reader]  # the files of a source, and what reads them
+Contents = tuple[list[Found], Reader]  # the files of a source, and what reads them
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,12 @@ def gather(sources: Sequence[str], given: bytes = b"") -> Loose:
     for source in sources:
         piped = source == STANDARD_INPUT
         found, reader = _piped(given) if piped else _contents(at_home(source))
-        kept = []
         for each in found:
             entries.append(Entry(each.path, len(readers), each.size, each.offset))
             if each.refused or each.size > LARGEST:
                 refused[len(readers), each.path] = each.refused or TOO_LARGE
-            else:
-                kept.append(each)
         readers.append(reader)
-        stamps.append(stamp(reader, kept))
+        stamps.append(stamp(reader, found))
     if not entries:
         raise DataError(f"{', '.join(sources)}: there are no images")
     return Loose(tuple(entries), Readers(tuple(readers), refused), tuple(stamps))

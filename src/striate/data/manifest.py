@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
@@ -114,7 +115,7 @@ def _rows(path: Path, needed: tuple[str, ...]) -> list[Row]:
 def _csv(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = max(DELIMITERS, key=file.readline().count)
+            delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", file.readline()).count)
             file.seek(0)
             table = csv.reader(file, delimiter=delimiter, strict=True)
             header = [name.strip().lower() for name in next(table, [])]

@@ -69,15 +69,16 @@ def begin_with(
         RunError: nothing fits, or a head is to be kept that does not fit.
     """
     last = _heads(model)
-    others = bool(known.classes) and {*known.classes} != {*classes}
+    others = bool(known.classes) and known.classes != classes
     anew = wish == "new" or (others and wish != "keep")
     weights = {
         name: each for name, each in known.weights.items() if not (anew and _layer(name) in last)
     }
     rows = [before for before, _ in _matched(known.classes, classes)]
-    for name in weights if rows != sorted(rows) else ():
-        if _layer(name) in last and weights[name].shape[:1] == (len(rows),):
-            weights[name] = weights[name][torch.tensor(rows)]
+    ends = _ends(model) if rows != sorted(rows) else set()
+    for name, each in weights.items():
+        if _layer(name) in ends and each.shape[:1] == (len(rows),):
+            weights[name] = each[torch.tensor(rows)]
     kept = keep(weights, model)
     taken = [name for name in kept.taken if not name.endswith(UNCOUNTED)]
     fresh = {name: why for name, why in kept.anew.items() if not name.endswith(UNCOUNTED)}
@@ -121,7 +122,7 @@ def _matched(before: tuple[str, ...], now: tuple[str, ...]) -> list[tuple[int, i
 
     None where there are others in number.
     """
-    if len(before) != len(now):
+    if not len({*before}) == len(before) == len(now):
         return []
     left = (at for at, name in enumerate(before) if name not in now)
     return [
@@ -150,6 +151,21 @@ def _heads(model: nn.Module) -> set[str]:
     if isinstance(model, Chain):
         found += [head(each) for name, each in model.named_children() if name not in model.flow]
     return {names[id(each)] for each in found if each is not None}
+
+
+def _ends(model: nn.Module) -> set[str]:
+    """The names of the last layers with weights, and of all that stands behind them."""
+    names = {each: name for name, each in model.named_modules()}
+    ways = [[model]]
+    if isinstance(model, Chain):
+        ways = [[model.get_submodule(name) for name in model.flow]]
+        ways += [[each] for name, each in model.named_children() if name not in model.flow]
+    heads, found = _heads(model), set()
+    for way in ways:
+        layers = [names[each] for part in way for each in part.modules()]
+        first = next((at for at, name in enumerate(layers) if name in heads), len(layers))
+        found |= {*layers[first:]}
+    return found
 
 
 def _layer(name: str) -> str:

@@ -32,7 +32,7 @@ from striate.recover.values import FLAT, SPATIAL, Constant, Unknown, Value
 from striate.steps import INPUT
 
 MOST_CHANNELS = 100_000  # that a buffer may list
-IMAGES = 7919  # no side of any volume: what has shapes alone may be of any size
+IMAGES = 61  # so that a number of images is not taken for a volume's side
 
 
 def plain(tensor: Tensor) -> torch.dtype:
@@ -189,7 +189,7 @@ class Tracer(Notes, TorchFunctionMode):
             for each in tree_leaves((args, kwargs))
             if isinstance(each, Tensor)
         ]
-        met = met[:1] if name in RESHAPES else met  # of another tensor only the shape is asked
+        met = met[:1] if name in LIKE else met
         for each in results:
             self.held.setdefault(_memory(each), []).append(each)
         if not any(isinstance(each, Value) for each in met):
@@ -257,6 +257,8 @@ RESHAPES = {
     *("view", "reshape", "unsqueeze", "squeeze", "flatten", "contiguous", "clone", "detach"),
     *("__getitem__", "view_as", "expand_as", "to", "float", "type_as", "unflatten", "data"),
 }
+# What asks of a further tensor nothing but how it is.
+LIKE = {"view_as", "expand_as", "type_as", "to"}
 # What changes a tensor in place, as inference tensors count no changes.
 WRITES = {"__setitem__", "__set__", "__iadd__", "__imul__", "__isub__", "__itruediv__", "copy_"}
 
