@@ -41,7 +41,8 @@ def listed(interpreter: str) -> list[str]:
 def versions(interpreter: str) -> dict[str, str]:
     """Of the peers."""
     code = f"from importlib.metadata import version; print(*map(version, {LIBRARIES}))"
-    done = subprocess.run([interpreter, "-c", code], check=True, capture_output=True, text=True)
+    command = [interpreter, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=clean())
     return dict(zip(LIBRARIES, done.stdout.split(), strict=True))
 
 

@@ -889,6 +889,31 @@ def test_command(here: Path, python: Run) -> None:
     module.load_state_dict(weights)
 
 
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["--out", "a.net", "--weights", "./a.net"], "are one file"),
+        (["--weights", "base/weights.safetensors"], "is the folder of a run: write elsewhere"),
+    ],
+)
+def test_files_that_would_be_lost_are_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], files: list[str], message: str
+) -> None:
+    (here / "base").mkdir()
+    (here / "base/run.json").write_text("{}")
+    with pytest.raises(click.UsageError, match=message):
+        command.main(["mymodels:small", *files], standalone_mode=False)
+    assert not (here / "a.net").exists()
+
+
+def test_weights_of_what_is_opaque_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    out = tmp_path / "a.net"
+    words = [f"{__name__}:attention", "--input", "8x8x3", "--out", str(out), "--weights", "a.st"]
+    with pytest.raises(StriateError, match="leave --weights out"):
+        command.main(words, standalone_mode=False)
+    assert not out.exists()
+
+
 def test_a_size_that_is_guessed_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["mymodels:net"], standalone_mode=False)
     said = capsys.readouterr()

@@ -11,7 +11,8 @@ import pytest
 import toy
 
 from striate.compute import Compute
-from striate.errors import RunError
+from striate.errors import NotationError, RunError
+from striate.network import read
 from striate.recipes import Recipe
 from striate.records import Stepped
 from striate.runs import open_run
@@ -144,6 +145,12 @@ def test_weights_of_another_network_are_told_from_damaged_ones(tmp_path: Path) -
 def test_what_is_no_run_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run folder: it holds no run\.json"):
         open_run(tmp_path)
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "pets/run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"there is no run at .*; did you mean pets\?"):
+        open_run(tmp_path / "pest")
+    with pytest.raises(NotationError, match="pets is a run, and no network"):
+        read(f"{tmp_path}/pets")
     (tmp_path / "m.onnx").write_bytes(b"x")
     with pytest.raises(RunError, match=r"m\.onnx is a file: name the folder of a run"):
         open_run(tmp_path / "m.onnx")

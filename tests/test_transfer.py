@@ -467,6 +467,8 @@ def test_the_command_says_what_it_took_and_chooses_a_recipe(striate: Striate) ->
         (["--from", "nowhere", "--data", "digits"], 1, "there is no run at nowhere"),
         (["--from", "hub:x", "--data", "digits"], 1, "it is written hub:OWNER/NAME"),
         (["--from", "x"], 2, "name images to train on"),
+        (["--from", "timm:resnet50", "--data", "digits"], 1, "`striate recover timm:resnet50"),
+        (["[8x8x1] opaque8-4 fc-10", "--data", "digits"], 1, "opaque1, opaque8-4"),
         ([SMALL, "--data", "digits", "--head", "new"], 2, "say --from SOURCE too"),
         (["--resume", "x", "--from", "y"], 2, "leave --from out"),
         ([SMALL, "--data", "digits", "--freeze", "2"], 1, "leaves nothing to train"),

@@ -78,6 +78,21 @@ def flat(scores: Tensor) -> Tensor:
     return scores.flatten(1) if scores.dim() == 4 and scores.shape[2:] == (1, 1) else scores
 
 
+def refuse_opaque(network: Network) -> None:
+    """Refuse a network that can be counted in part and not built.
+
+    Raises:
+        StriateError: a step is opaque.
+    """
+    for step in network.steps:
+        if isinstance(step.layer, layers.Opaque):
+            at = f" at {step.place.line}:{step.place.column}" if step.place else ""
+            raise StriateError(
+                f"{step.name}, {write_word(word_of(step.layer))}{at}, cannot be built: it stands "
+                "for what the notation cannot express; the layers around it can be counted alone"
+            )
+
+
 def build(network: Network, initialisation: str = "he") -> ConvNet:
     """The plain module that a network describes.
 
@@ -88,13 +103,7 @@ def build(network: Network, initialisation: str = "he") -> ConvNet:
     Raises:
         StriateError: the initialisation is not one of those named, or a step is opaque.
     """
-    for step in network.steps:
-        if isinstance(step.layer, layers.Opaque):
-            at = f" at {step.place.line}:{step.place.column}" if step.place else ""
-            raise StriateError(
-                f"{step.name}, {write_word(word_of(step.layer))}{at}, cannot be built: it stands "
-                "for what the notation cannot express; the layers around it can be counted alone"
-            )
+    refuse_opaque(network)
     builder = _Builder(network)
     children, keeps = builder.children(network.main)
     heads = {

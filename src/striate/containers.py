@@ -53,6 +53,20 @@ class Chain(Routed):
         return volume
 
 
+def flow(model: nn.Module) -> list[nn.Module]:
+    """Of a network its parts in order, without further heads; a plain module is one part."""
+    if not isinstance(model, Chain):
+        return [model]
+    return [model.get_submodule(name) for name in model.flow]
+
+
+def heads(model: nn.Module) -> list[nn.Module]:
+    """Of a network its further heads."""
+    if not isinstance(model, Chain):
+        return []
+    return [each for name, each in model.named_children() if name not in model.flow]
+
+
 def sequential(children: Mapping[str, nn.Module]) -> nn.Sequential:
     """One after the other, by name."""
     made = nn.Sequential()

@@ -1,20 +1,15 @@
-"""What others made: ONNX files, read whole, refused where they are none, run; errors of code."""
+"""ONNX files, which anyone may have made: read whole, refused where they are none, run."""
 
 from __future__ import annotations
 
 import os
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
-from traceback import extract_tb
 from typing import Any
 
 from striate.errors import StriateError
 
-# Where code lies that the person in front did not write.
-PLACES = [Path(__file__).parent, *map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))]
-INSTALLED = (*(f"{each}{os.sep}" for each in PLACES), "<")
 LARGEST = 2**31 - 1  # bytes: no larger message can be parsed
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -105,14 +100,6 @@ def session_of(content: bytes, threads: int) -> Any:
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     except Exception as reason:  # its own exceptions have no common base
         raise StriateError(f"ONNX Runtime cannot take the model: {short(reason)}") from None
-
-
-def raised(reason: Exception) -> str:
-    """What other people's code raised, and where: `ValueError: no luck (models.py, line 7)`."""
-    frames = reversed(extract_tb(reason.__traceback__))
-    own = next((each for each in frames if not each.filename.startswith(INSTALLED)), None)
-    place = f" ({Path(own.filename).name}, line {own.lineno})" if own else ""
-    return f"{type(reason).__name__}: {short(reason)}{place}"
 
 
 def short(reason: Exception) -> str:

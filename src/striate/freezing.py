@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from striate.containers import Chain, Recall, Routed
+from striate.containers import Chain, Recall, Routed, flow, heads
 from striate.errors import RunError
 from striate.initialise import FILTERS
 from striate.recipes import Recipe
@@ -45,23 +45,22 @@ def frozen(model: nn.Module, recipe: Recipe) -> list[nn.Module]:
     """
     if not recipe.freeze:
         return []
-    flow = [each for part in _flow(model) for each in _layers(part)]
-    weighted = [at for at, each in enumerate(flow) if isinstance(each, FILTERS)]
+    layers = [each for part in flow(model) for each in _layers(part)]
+    weighted = [at for at, each in enumerate(layers) if isinstance(each, FILTERS)]
     count = len(weighted) - 1 if isinstance(recipe.freeze, str) else recipe.freeze
     if not 0 < count < len(weighted):
         raise RunError(
             f"recipe: freeze={recipe.freeze} leaves nothing to train or nothing to freeze: the "
             f"network has {len(weighted)} layers with weights, of which one has to be trained"
         )
-    found = flow[: weighted[count]]
+    found = layers[: weighted[count]]
     last = max(at for at, each in enumerate(found) if list(each.parameters(recurse=False)))
     for at in range(last + 1, len(found)):
         if isinstance(found[at], nn.Dropout):
             found = found[:at]
             break
-    if recipe.freeze == FEATURES and isinstance(model, Chain):
-        heads = (each for name, each in model.named_children() if name not in model.flow)
-        found += [each for head in heads for each in _layers(head)]
+    if recipe.freeze == FEATURES:
+        found += [each for head in heads(model) for each in _layers(head)]
     return found
 
 
@@ -72,31 +71,24 @@ def fixed(model: Chain, recipe: Recipe) -> int:
     """
     still = {id(each) for each in frozen(model, recipe)}
     count = 0
-    for part in _flow(model):
+    for part in flow(model):
         if not all(id(each) in still for each in _layers(part)):
             break
         count += 1
     while count and _looks_back(model, count):
         count -= 1
-    weights = any(list(part.parameters()) for part in _flow(model)[:count])
+    weights = any(list(part.parameters()) for part in flow(model)[:count])
     return count if weights else 0
 
 
 def _looks_back(model: Chain, count: int) -> bool:
     """Whether a part from that on recalls a volume that was kept before."""
-    before, after = _flow(model)[:count], _flow(model)[count:]
+    before, after = flow(model)[:count], flow(model)[count:]
     kept = {model.keeps[name] for name in ("", *model.flow[:count]) if name in model.keeps}
     chains = (each for part in before for each in part.modules() if isinstance(each, Chain))
     kept |= {name for chain in chains for name in chain.keeps.values()}
     modules = (each for part in after for each in part.modules())
     return any(isinstance(each, Recall) and each.name in kept for each in modules)
-
-
-def _flow(model: nn.Module) -> list[nn.Module]:
-    """Of a network its parts in order, without auxiliary heads; a plain module is one part."""
-    if not isinstance(model, Chain):
-        return [model]
-    return [model.get_submodule(name) for name in model.flow]
 
 
 def _layers(part: nn.Module) -> Iterator[nn.Module]:

@@ -174,9 +174,9 @@ def read(source: str | Path) -> Network:
         from striate.recover.sources import recovered
 
         return recovered(text).network
-    if isinstance(source, Path) or text.endswith(".net") or "/" in text or os.path.isfile(text):
-        return Network.parse(text_of(Path(source), NotationError), text)
     if os.path.isfile(os.path.join(text, "run.json")):
         hints = (f"its text is {text}/network.net; --from {text} begins with its weights too",)
         raise NotationError(f"{text} is a run, and no network", hints=hints)
+    if isinstance(source, Path) or text.endswith(".net") or "/" in text or os.path.isfile(text):
+        return Network.parse(text_of(Path(source), NotationError), text)
     return zoo.read(text)

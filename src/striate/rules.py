@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
-from striate.containers import Chain
+from striate.containers import flow
 from striate.errors import RunError
 from striate.fast.halves import Halves
 from striate.initialise import FILTERS
@@ -153,26 +153,19 @@ def optimiser(model: nn.Module, recipe: Recipe) -> Optimiser:
 
 def head(model: nn.Module) -> nn.Module | None:
     """The last layer with weights of a model; of a network, not one of its auxiliary heads'."""
-    layers = [each for part in _flow(model) for each in part.modules() if isinstance(each, FILTERS)]
+    layers = [each for part in flow(model) for each in part.modules() if isinstance(each, FILTERS)]
     return layers[-1] if layers else None
 
 
 def _factor(model: nn.Module) -> float:
     """What fixed factors behind the head make of its scores."""
     found = 1.0
-    for part in reversed(_flow(model)):
+    for part in reversed(flow(model)):
         if isinstance(part, Scale):
             found *= part.factor
         elif any(isinstance(each, FILTERS) for each in part.modules()):
             return found if isinstance(part, FILTERS) and found else 1.0
     return 1.0
-
-
-def _flow(model: nn.Module) -> list[nn.Module]:
-    """What a model computes one after the other, without auxiliary heads."""
-    if isinstance(model, Chain):
-        return [model.get_submodule(name) for name in model.flow]
-    return [model]
 
 
 @torch.no_grad()

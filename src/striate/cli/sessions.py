@@ -66,6 +66,7 @@ def begun(
 ) -> Session:
     """A new run."""
     from striate import recipes
+    from striate.build import refuse_opaque
     from striate.compute import choose
     from striate.data import load
     from striate.draw.progress import working
@@ -82,6 +83,7 @@ def begun(
     with working(console) as tell:
         start = known(options["start"], tell=tell) if options["start"] else None
         network = read(nets[0]) if nets else network_of(start)
+        refuse_opaque(network)
         share = max(1, recipe.batch // ranks.world)
         compute = choose(network, share, **_wanted(options))
         splits = load(

@@ -105,8 +105,8 @@ def _rows(path: Path, needed: tuple[str, ...]) -> list[Row]:
     rows = list(read(path, needed))
     if not rows:
         raise DataError(f"{path} names no images")
-    for number, *cells, _ in rows:
-        for name, cell in zip(COLUMNS, cells, strict=False):
+    for number, image, label, _ in rows:
+        for name, cell in (("path", image), ("label", label)):
             if name in needed and not cell:
                 raise DataError(f"{path}, row {number}: it has no {name}")
     return rows

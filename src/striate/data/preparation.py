@@ -16,7 +16,6 @@ from striate.data.device import Device, moved
 from striate.data.images import Images, Pixels, Splits
 from striate.data.measure import margins, moments
 from striate.errors import DataError, one_of
-from striate.layers import Opaque
 from striate.layers.volume import Volume
 from striate.network import Network
 from striate.recipes.choices import NORMALISATIONS
@@ -91,6 +90,15 @@ class Preparation:
 
     def __hash__(self) -> int:
         return hash(self._plain)
+
+    @classmethod
+    def by_channel(cls, mean: Sequence[float], deviation: Sequence[float]) -> Preparation:
+        """The same for every pixel of images of any size.
+
+        Raises:
+            DataError: these disagree, or cannot be computed with.
+        """
+        return cls(Volume(1, 1, len(mean)), tuple(mean), tuple(deviation))
 
     @property
     def of_channels(self) -> Preparation:
@@ -207,9 +215,7 @@ def require_classes(network: Network, source: str, classes: Sequence[str]) -> No
                 f"{found}: let its text end in fc-{len(classes)} softmax "
                 "(`striate print NET > mine.net` writes the text of one that comes along)"
             )
-    if any(isinstance(step.layer, Opaque) for step in network.steps):
-        network.build()  # which refuses it, and says why
-    if not network.account().known("parameters"):
+    if network.account().totals.parameters == 0:  # of what is opaque they are not known
         raise DataError("the network has no weights or biases, so that there is nothing to learn")
     if len(classes) < 2:
         raise DataError(

@@ -193,7 +193,8 @@ def rebuilt(
     sizes = {name: each.numel() for name, each in tensors.items() if name in learned}
     last = graph.nodes[graph.output]
     if last.logs:
-        graph.nodes[graph.output] = replace(last, layer=Softmax())
+        nodes = {**graph.nodes, graph.output: replace(last, layer=Softmax())}
+        graph = replace(graph, nodes=nodes)
         logarithms = answers
         answers = lambda images: logarithms(images).exp()  # noqa: E731
     graph = implied(without_unknown(simplified(graph), sizes))

@@ -14,8 +14,8 @@ from torch import nn
 
 from striate.data import Preparation
 from striate.errors import RunError, StriateError, nearest
-from striate.foreign import raised
 from striate.layers import Volume
+from striate.recover.faults import raised
 from striate.recover.recovery import Recovered, recover
 
 COMMON = Volume(224, 224, 3)  # where nothing says otherwise
@@ -69,7 +69,7 @@ def _of_run(source: str, input: Volume | None) -> Recovered:
     try:
         run = open_run(source)
     except RunError as reason:
-        if (Path(source) / "run.json").is_file() or source.endswith(".json"):
+        if (Path(source) / "run.json").is_file():
             raise
         models = "timm:resnet50, torchvision:vgg16, package.module:function or a file.onnx"
         raise StriateError(f"{reason}; a model is named like {models}") from None
@@ -109,7 +109,7 @@ def _prepared(
 ) -> Preparation | None:
     if not mean or not deviation:
         return None
-    return Preparation(Volume(1, 1, len(mean)), tuple(mean), tuple(deviation))
+    return Preparation.by_channel(mean, deviation)
 
 
 def _made(make: Callable[[], Any], name: str) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from striate.containers import Chain
+from striate.containers import flow, heads
 from striate.data import Preparation
 from striate.errors import RunError
 from striate.layers import Volume
@@ -74,7 +74,7 @@ def begin_with(
     weights = {
         name: each for name, each in known.weights.items() if not (anew and _layer(name) in last)
     }
-    rows = [before for before, _ in _matched(known.classes, classes)]
+    rows = _rows(known.classes, classes)
     ends = _ends(model) if rows != sorted(rows) else set()
     for name, each in weights.items():
         if _layer(name) in ends and each.shape[:1] == (len(rows),):
@@ -109,15 +109,12 @@ def begin_with(
 
 def renamed(known: Known, classes: tuple[str, ...]) -> tuple[str, ...]:
     """Where a head is kept: the classes whose scores are others' now, each as `was is NOW now`."""
-    pairs = _matched(known.classes, classes)
-    return tuple(
-        f"{known.classes[before]} is {classes[now]} now"
-        for before, now in pairs
-        if known.classes[before] != classes[now]
-    )
+    before = (known.classes[row] for row in _rows(known.classes, classes))
+    pairs = zip(before, classes, strict=False)  # there are none of others in number
+    return tuple(f"{was} is {name} now" for was, name in pairs if was != name)
 
 
-def _matched(before: tuple[str, ...], now: tuple[str, ...]) -> list[tuple[int, int]]:
+def _rows(before: tuple[str, ...], now: tuple[str, ...]) -> list[int]:
     """For each class the place that it had: by its name, or else the next that has none now.
 
     None where there are others in number.
@@ -125,9 +122,7 @@ def _matched(before: tuple[str, ...], now: tuple[str, ...]) -> list[tuple[int, i
     if not len({*before}) == len(before) == len(now):
         return []
     left = (at for at, name in enumerate(before) if name not in now)
-    return [
-        (before.index(name) if name in before else next(left), at) for at, name in enumerate(now)
-    ]
+    return [before.index(name) if name in before else next(left) for name in now]
 
 
 def preparation_for(known: Known, network: Network) -> Preparation | None:
@@ -147,23 +142,17 @@ def preparation_for(known: Known, network: Network) -> Preparation | None:
 def _heads(model: nn.Module) -> set[str]:
     """The names of the last layer with weights, and of those of auxiliary heads."""
     names = {id(each): name for name, each in model.named_modules()}
-    found = [head(model)]
-    if isinstance(model, Chain):
-        found += [head(each) for name, each in model.named_children() if name not in model.flow]
+    found = [head(each) for each in (model, *heads(model))]
     return {names[id(each)] for each in found if each is not None}
 
 
 def _ends(model: nn.Module) -> set[str]:
     """The names of the last layers with weights, and of all that stands behind them."""
     names = {each: name for name, each in model.named_modules()}
-    ways = [[model]]
-    if isinstance(model, Chain):
-        ways = [[model.get_submodule(name) for name in model.flow]]
-        ways += [[each] for name, each in model.named_children() if name not in model.flow]
-    heads, found = _heads(model), set()
-    for way in ways:
+    last, found = _heads(model), set()
+    for way in (flow(model), *([each] for each in heads(model))):
         layers = [names[each] for part in way for each in part.modules()]
-        first = next((at for at, name in enumerate(layers) if name in heads), len(layers))
+        first = next((at for at, name in enumerate(layers) if name in last), len(layers))
         found |= {*layers[first:]}
     return found
 

@@ -14,7 +14,6 @@ from striate.data import Preparation
 from striate.data.tell import Tell, silent
 from striate.disk import at_home
 from striate.errors import DataError, RunError
-from striate.layers.volume import Volume
 from striate.network import Network
 from striate.runs import lasting, open_run
 from striate.storage import read_tensors
@@ -64,7 +63,9 @@ def known(source: str, *, tell: Tell = silent) -> Known:
         found = fetched(source.removeprefix(HUB), tell=tell)
         weights = _of_file(found.path, source)
         if found.mean:
-            weights = replace(weights, preparation=_prepared(found.mean, found.deviation))
+            weights = replace(
+                weights, preparation=Preparation.by_channel(found.mean, found.deviation)
+            )
         return replace(weights, source=source)
     path = at_home(source)
     if path.is_file() or path.suffix == ".safetensors":
@@ -96,7 +97,7 @@ def _of_file(path: Path, name: str) -> Known:
     found = published(weights)
     if found is None:
         return Known(source, weights, sha256, preparation=given)
-    preparation = given or _prepared(found.mean, found.deviation)
+    preparation = given or Preparation.by_channel(found.mean, found.deviation)
     return Known(source, found.weights, sha256, found.network, (), preparation)
 
 
@@ -111,14 +112,9 @@ def prepared(preparation: Preparation | None) -> dict[str, str]:
 def _given(said: str, name: str) -> Preparation:
     try:
         mean, deviation = (tuple(map(float, each)) for each in json.loads(said))
-        return _prepared(mean, deviation)
+        return Preparation.by_channel(mean, deviation)
     except (ValueError, TypeError, OverflowError, RecursionError, DataError) as reason:
         raise RunError(f"{name}: how its images were prepared cannot be used: {reason}") from None
-
-
-def _prepared(mean: tuple[float, ...], deviation: tuple[float, ...]) -> Preparation:
-    """The same for any size of images."""
-    return Preparation(Volume(1, 1, len(mean)), mean, deviation)
 
 
 def _of_run(path: Path, source: str) -> Known:

@@ -22,9 +22,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from striate.errors import Misfit, StriateError
-from striate.foreign import raised
 from striate.layers import Identity, Volume
 from striate.layers.settings import BadSetting
+from striate.recover.faults import raised
 from striate.recover.graph import Graph
 from striate.recover.noting import Notes
 from striate.recover.pytorch.registry import OPERATIONS
